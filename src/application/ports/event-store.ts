@@ -103,8 +103,7 @@ export interface SubscribeOptions {
 
 /** What a subscription yields: events in the log's order, and `caught-up` each time it has reached the end of the log and goes live. */
 export type SubscriptionItem =
-  | { readonly kind: 'event'; readonly event: RecordedEvent }
-  | { readonly kind: 'caught-up' };
+  { readonly kind: 'event'; readonly event: RecordedEvent } | { readonly kind: 'caught-up' };
 
 export interface EventStore {
   /**

@@ -1,0 +1,224 @@
+import { isUtf8 } from 'node:buffer';
+import { type Refusal } from '../replica/commands.js';
+import { type RequestedState } from '../replica/commands.js';
+import { isObject, type JsonObject, type JsonValue, own } from '../replica/json.js';
+import {
+  checkValue,
+  inexact,
+  LEVELS_ABOVE_SECTION,
+  type Limits,
+  MAX_CLIENT_TOKEN_BYTES,
+  shown,
+  type WalkResult,
+} from '../replica/limits.js';
+
+/** What every request may hold beside its state. */
+export interface Envelope {
+  readonly version?: number;
+  readonly clientToken?: string;
+}
+
+export interface UpdateRequest extends Envelope {
+  readonly state: RequestedState | null;
+}
+
+/** `clientToken` goes into the refusal wherever it could still be read. */
+export type Reading<T> =
+  | { readonly ok: true; readonly request: T }
+  | { readonly ok: false; readonly refusal: Refusal; readonly clientToken?: string };
+
+/** Reads an update request from its bytes, with every check of the contract. Never throws. */
+export function readUpdate(bytes: Uint8Array, limits: Limits): Reading<UpdateRequest> {
+  const parsed = parse(bytes, limits);
+  if ('refusal' in parsed) return { ok: false, refusal: parsed.refusal };
+  const { root } = parsed;
+  const envelope = readEnvelope(root);
+  const refusal = envelope.refusal ?? checkState(root) ?? check(parsed);
+  if (refusal !== undefined && refusal !== null) {
+    return { ok: false, refusal, ...tokenOf(envelope.fields, parsed) };
+  }
+  return { ok: true, request: { ...envelope.fields, state: root['state'] as RequestedState | null } };
+}
+
+/**
+ * Reads a get or delete request, whose body may be absent or empty: `{"clientToken"?, "version"?}`. Never throws.
+ */
+export function readEnvelopeOnly(bytes: Uint8Array | null, limits: Limits): Reading<Envelope> {
+  if (bytes === null || bytes.length === 0) return { ok: true, request: {} };
+  const parsed = parse(bytes, limits);
+  if ('refusal' in parsed) return { ok: false, refusal: parsed.refusal };
+  const envelope = readEnvelope(parsed.root);
+  const refusal = envelope.refusal ?? check(parsed);
+  if (refusal !== null) return { ok: false, refusal, ...tokenOf(envelope.fields, parsed) };
+  return { ok: true, request: envelope.fields };
+}
+
+interface Parsed {
+  readonly root: JsonObject;
+  readonly text: string;
+  readonly scan: Scan;
+}
+
+const bad = (message: string): { refusal: Refusal } => ({ refusal: { code: 400, message } });
+const INVALID_JSON = bad('Invalid JSON');
+
+function parse(bytes: Uint8Array, limits: Limits): Parsed | { refusal: Refusal } {
+  if (bytes.length > limits.maxRequestBytes) {
+    const message = `The request is ${bytes.length} bytes; maximum is ${limits.maxRequestBytes}`;
+    return { refusal: { code: 413, message } };
+  }
+  if (!isUtf8(bytes)) return { refusal: { code: 415, message: 'The request is not UTF-8' } };
+  const scan = scanJson(bytes);
+  // Before it is parsed: JSON.parse takes any depth, and what walks the result afterwards is recursive.
+  if (scan.depth > limits.maxDepth + LEVELS_ABOVE_SECTION) {
+    return bad(`JSON contains too many levels of nesting; maximum is ${limits.maxDepth}`);
+  }
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  let root: JsonValue;
+  try {
+    root = JSON.parse(text) as JsonValue;
+  } catch {
+    return INVALID_JSON;
+  }
+  return isObject(root) ? { root, text, scan } : INVALID_JSON;
+}
+
+function readEnvelope(root: JsonObject): { fields: Envelope; refusal: Refusal | null } {
+  const version = own(root, 'version');
+  const clientToken = own(root, 'clientToken');
+  if (
+    clientToken !== undefined &&
+    (typeof clientToken !== 'string' || Buffer.byteLength(clientToken) > MAX_CLIENT_TOKEN_BYTES)
+  ) {
+    return { fields: {}, ...bad('Invalid clientToken') };
+  }
+  const token = clientToken === undefined ? {} : { clientToken };
+  if (version === undefined) return { fields: token, refusal: null };
+  if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 0) {
+    return { fields: token, ...bad('Invalid version') };
+  }
+  return { fields: { ...token, version }, refusal: null };
+}
+
+function checkState(root: JsonObject): Refusal | null {
+  const state = own(root, 'state');
+  if (state === undefined) return bad('Missing required node: state').refusal;
+  if (state === null) return null;
+  if (!isObject(state)) return bad('State node must be an object').refusal;
+  for (const key of Object.keys(state)) {
+    if (key !== 'desired' && key !== 'reported') {
+      return bad(`State contains an invalid node: '${shown(key)}'`).refusal;
+    }
+    const section = state[key];
+    if (section !== null && !isObject(section)) {
+      return bad(`${key === 'desired' ? 'Desired' : 'Reported'} node must be an object`).refusal;
+    }
+  }
+  return null;
+}
+
+/** All that needs a walk over the parsed values, compared with what the text holds. */
+function check({ root, text, scan }: Parsed): Refusal | null {
+  const seen: WalkResult = { members: 0, hasZero: false };
+  const refusal = checkValue(root, scan.hasEscape, seen, '');
+  if (refusal) return refusal;
+  // JSON.parse keeps the last of equal keys: then the text has more members than the result.
+  if (seen.members !== scan.members) return bad(`Duplicate key: '${shown(findDuplicate(text))}'`).refusal;
+  if (seen.hasZero && (scan.hasExponent || text.length > UNDERFLOW_DIGITS)) {
+    const literal = findUnderflow(text);
+    if (literal !== null) return inexact(literal);
+  }
+  return null;
+}
+
+/** A refusal must be able to carry the token back, so only a token that is text itself. */
+function tokenOf(fields: Envelope, { scan }: Parsed): { clientToken?: string } {
+  const { clientToken } = fields;
+  if (clientToken === undefined || (scan.hasEscape && !clientToken.isWellFormed())) return {};
+  return { clientToken };
+}
+
+interface Scan {
+  /** Colons outside strings: in valid JSON, the members of all objects. */
+  readonly members: number;
+  /** The deepest nesting of brackets outside strings. */
+  readonly depth: number;
+  readonly hasEscape: boolean;
+  /** A number with an exponent, perhaps. */
+  readonly hasExponent: boolean;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/**
+ * One pass over the bytes, for what JSON.parse does not tell. In UTF-8 no byte of a longer character looks like an
+ * ASCII one. What it says of text that is not JSON does not matter, but for the depth, which only grows too large.
+ */
+function scanJson(bytes: Uint8Array): Scan {
+  const end = bytes.length;
+  let members = 0;
+  let depth = 0;
+  let deepest = 0;
+  let hasEscape = false;
+  let hasExponent = false;
+  let i = 0;
+  while (i < end) {
+    const byte = bytes[i++] as number;
+    if (byte === QUOTE) {
+      while (i < end) {
+        const inner = bytes[i++] as number;
+        if (inner === QUOTE) break;
+        if (inner === BACKSLASH) {
+          hasEscape = true;
+          i++;
+        }
+      }
+    } else if (byte === 0x3a) {
+      members++;
+    } else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > deepest) deepest = depth;
+    } else if (byte === 0x7d || byte === 0x5d) {
+      depth--;
+    } else if ((byte | 0x20) === 0x65 && i > 1) {
+      // An e after a digit; that of true and false comes after a letter.
+      const before = bytes[i - 2] as number;
+      if (before >= 0x30 && before <= 0x39) hasExponent = true;
+    }
+  }
+  return { members, depth: deepest, hasEscape, hasExponent };
+}
+
+const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/gs;
+
+/** Names the first key that stands twice in one object. The text is valid JSON and has one. */
+function findDuplicate(text: string): string {
+  const open: (Set<string> | null)[] = [];
+  let last = '';
+  for (const [token] of text.matchAll(TOKENS)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '[') open.push(null);
+    else if (token === '}' || token === ']') open.pop();
+    else if (token === ':') {
+      const keys = open.at(-1);
+      const key = JSON.parse(last) as string;
+      if (keys?.has(key) === true) return key;
+      keys?.add(key);
+    }
+    last = token;
+  }
+  return '';
+}
+
+/** Without an exponent a number needs more digits than this to be so small that it becomes 0. */
+const UNDERFLOW_DIGITS = 320;
+
+/** The first number that is not 0 but becomes 0, such as 1e-400; null: none. */
+function findUnderflow(text: string): string | null {
+  for (const [token] of text.matchAll(TOKENS)) {
+    const code = token.charCodeAt(0);
+    const isNumber = code === 0x2d || (code >= 0x30 && code <= 0x39);
+    if (isNumber && Number(token) === 0 && /[1-9]/.test(token.split(/e/i, 1)[0] ?? '')) return token;
+  }
+  return null;
+}

@@ -1,0 +1,134 @@
+/**
+ * Stored events as JSON text, and back. Type names, member names and meanings below are stored for good: what changes
+ * them is a new schema version, upcast here and nowhere else.
+ */
+import { type Origin, type ReplicaEvent, type Source } from './events.js';
+import { isObject, type JsonObject, type JsonValue, own } from './json.js';
+
+/** Written into the metadata of every event. */
+export const SCHEMA_VERSION = 1;
+
+/** The stream of a device's events. */
+export const STREAM_PREFIX = 'deviceState-';
+
+export function streamOf(deviceId: string): string {
+  return STREAM_PREFIX + deviceId;
+}
+
+/** The device of a stream; null where the stream is not a device's. */
+export function deviceOf(stream: string): string | null {
+  return stream.startsWith(STREAM_PREFIX) ? stream.slice(STREAM_PREFIX.length) : null;
+}
+
+/** `{"deviceId","version","timestamp","state"?,"scope"?,"clientToken"?}` */
+export function encodeData(deviceId: string, event: ReplicaEvent): string {
+  const state = event.type === 'ReplicaDeleted' ? '' : `,"state":${JSON.stringify(event.state)}`;
+  const scope =
+    event.type === 'ReplicaDeleted' || event.scope === undefined ? '' : `,"scope":"${event.scope}"`;
+  const token = event.clientToken === undefined ? '' : `,"clientToken":${JSON.stringify(event.clientToken)}`;
+  return `{"deviceId":"${deviceId}","version":${event.version},"timestamp":${event.timestamp}${state}${scope}${token}}`;
+}
+
+/** `{"schema","$causationId","$correlationId","source":{…},"fingerprint","messageId"?,"traceparent"?}` */
+export function encodeMetadata(origin: Origin): string {
+  const { source } = origin;
+  const messageId = origin.messageId === undefined ? '' : `,"messageId":${JSON.stringify(origin.messageId)}`;
+  const trace =
+    origin.traceparent === undefined ? '' : `,"traceparent":${JSON.stringify(origin.traceparent)}`;
+  const correlation =
+    origin.correlationId === undefined ? `"${origin.commandId}"` : JSON.stringify(origin.correlationId);
+  return `{"schema":${SCHEMA_VERSION},"$causationId":"${origin.commandId}","$correlationId":${correlation},"source":{"topic":${JSON.stringify(source.topic)},"partition":${source.partition},"offset":${source.offset},"timestamp":${source.timestamp},"log":${JSON.stringify(source.log)}},"fingerprint":"${origin.fingerprint}"${messageId}${trace}}`;
+}
+
+/** An event as it was stored, its JSON parsed. */
+export interface StoredEvent {
+  readonly event: ReplicaEvent;
+  readonly origin: Origin;
+}
+
+/** Thrown where a stored event is not one that this version of the service knows. Says which part, and what to do. */
+export class UnknownEventError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UnknownEventError';
+  }
+}
+
+/**
+ * Reads a stored event, whatever schema version wrote it.
+ *
+ * @throws {UnknownEventError} for an unknown type, a schema from the future, or members that are not as stored
+ */
+export function decodeStored(type: string, data: JsonValue, metadata: JsonValue): StoredEvent {
+  if (!isObject(data) || !isObject(metadata))
+    throw new UnknownEventError(`${type}: data and metadata must be objects`);
+  const schema = numberOf(metadata, 'schema', type);
+  if (schema > SCHEMA_VERSION) {
+    throw new UnknownEventError(
+      `${type}: schema ${schema} is newer than this service knows (${SCHEMA_VERSION}); run the newer service`,
+    );
+  }
+  return { event: eventOf(type, data), origin: originOf(metadata, type) };
+}
+
+function eventOf(type: string, data: JsonObject): ReplicaEvent {
+  const token = own(data, 'clientToken');
+  const common = {
+    version: numberOf(data, 'version', type),
+    timestamp: numberOf(data, 'timestamp', type),
+    ...(typeof token === 'string' ? { clientToken: token } : {}),
+  };
+  switch (type) {
+    case 'ReportedStateChanged':
+    case 'DesiredStateChanged': {
+      const state = own(data, 'state');
+      if (state !== null && !isObject(state))
+        throw new UnknownEventError(`${type}: 'state' must be an object or null`);
+      const scope = own(data, 'scope');
+      return { type, ...common, state, ...(scope === 'all' || scope === 'none' ? { scope } : {}) };
+    }
+    case 'ReplicaDeleted':
+      return { type, ...common };
+    default:
+      throw new UnknownEventError(`Event type is not known: '${type}'`);
+  }
+}
+
+function originOf(metadata: JsonObject, type: string): Origin {
+  const source = own(metadata, 'source');
+  if (!isObject(source)) throw new UnknownEventError(`${type}: metadata must have 'source'`);
+  const commandId = stringOf(metadata, '$causationId', type);
+  const correlationId = own(metadata, '$correlationId');
+  const messageId = own(metadata, 'messageId');
+  const traceparent = own(metadata, 'traceparent');
+  return {
+    commandId,
+    fingerprint: stringOf(metadata, 'fingerprint', type),
+    source: sourceOf(source, type),
+    ...(typeof messageId === 'string' ? { messageId } : {}),
+    ...(typeof correlationId === 'string' && correlationId !== commandId ? { correlationId } : {}),
+    ...(typeof traceparent === 'string' ? { traceparent } : {}),
+  };
+}
+
+function sourceOf(source: JsonObject, type: string): Source {
+  return {
+    topic: stringOf(source, 'topic', type),
+    partition: numberOf(source, 'partition', type),
+    offset: numberOf(source, 'offset', type),
+    timestamp: numberOf(source, 'timestamp', type),
+    log: stringOf(source, 'log', type),
+  };
+}
+
+function numberOf(object: JsonObject, key: string, type: string): number {
+  const value = own(object, key);
+  if (typeof value !== 'number') throw new UnknownEventError(`${type}: '${key}' must be a number`);
+  return value;
+}
+
+function stringOf(object: JsonObject, key: string, type: string): string {
+  const value = own(object, key);
+  if (typeof value !== 'string') throw new UnknownEventError(`${type}: '${key}' must be a string`);
+  return value;
+}
