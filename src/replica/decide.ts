@@ -31,13 +31,13 @@ export type Recognition =
   | { readonly kind: 'past' }
   | { readonly kind: 'reused'; readonly refusal: Refusal };
 
-const NEW: Recognition = { kind: 'new' };
-const REPEAT: Recognition = { kind: 'repeat' };
-const PAST: Recognition = { kind: 'past' };
+const NEW = { kind: 'new' } as const;
+const REPEAT = { kind: 'repeat' } as const;
+const PAST = { kind: 'past' } as const;
 
-/** Recognises a command that arrives again. */
+/** Recognises a command that arrives again, by its place and bytes or by its message id. */
 export function recognise(replica: Replica, origin: Origin): Recognition {
-  const { source, fingerprint, messageId } = origin;
+  const { source, fingerprint } = origin;
   const mark = replica.sources.get(sourceKey(source.topic, source.partition));
   if (mark !== undefined && source.offset <= mark.maxOffset) {
     if (isRecordedAs(mark, source, fingerprint)) return REPEAT;
@@ -47,14 +47,18 @@ export function recognise(replica: Replica, origin: Origin): Recognition {
       source.log === mark.log ? source.offset <= mark.offset : source.timestamp <= mark.maxTimestamp;
     if (readBeyond) return PAST;
   }
-  if (messageId !== undefined) {
-    const known = replica.commands?.get(messageId);
-    if (known !== undefined) {
-      if (known === fingerprint) return REPEAT;
-      return { kind: 'reused', refusal: refusals.messageIdReused(messageId) };
-    }
-  }
-  return NEW;
+  return recogniseById(replica, origin);
+}
+
+/** Recognises a command by its message id alone: for one whose place the history does not know. */
+export function recogniseById(
+  replica: Replica,
+  { messageId, fingerprint }: Origin,
+): Exclude<Recognition, { kind: 'past' }> {
+  if (messageId === undefined) return NEW;
+  const known = replica.commands?.get(messageId);
+  if (known === undefined) return NEW;
+  return known === fingerprint ? REPEAT : { kind: 'reused', refusal: refusals.messageIdReused(messageId) };
 }
 
 /** True where a recorded place and fingerprint are those of this command: the same record, read again. */

@@ -101,7 +101,11 @@ export interface SubscribeOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What a subscription yields: events in the log's order, and `caught-up` each time it has reached the end of the log and goes live. */
+/**
+ * What a subscription yields: events in the log's order, and `caught-up` each time it has reached the end of the log
+ * and goes live. An adapter may say `caught-up` again after live events, whenever it has drained the log; the first
+ * one is promised, the repeats are not.
+ */
 export type SubscriptionItem =
   { readonly kind: 'event'; readonly event: RecordedEvent } | { readonly kind: 'caught-up' };
 
@@ -109,13 +113,14 @@ export interface EventStore {
   /**
    * Appends to many streams in one call; the result at index i belongs to the append at index i.
    *
-   * Each stream succeeds or conflicts by itself. One stream may be named only once in a call (`invalid` otherwise).
+   * Each stream succeeds or conflicts by itself. One stream may be named only once in a call: otherwise every append
+   * that names it is `failed` with `invalid`. The buffers must not be changed before the promise settles.
    * Once `appended` is returned the events are on disk.
    *
    * Repeats: an append whose events already stand, with the same ids, at exactly `expectedRevision + 1 …` is
    * `appended` again with the revision of its last event, and records nothing.
    *
-   * Does not reject for one stream's sake; a store that is not there at all gives `failed` for every append.
+   * Never rejects: a store that is not there at all, or closed, gives `failed` for every append.
    */
   append(appends: readonly StreamAppend[]): Promise<AppendResult[]>;
 
@@ -134,6 +139,9 @@ export interface EventStore {
   /** Null when the store takes appends now; otherwise why not, in one line. */
   health(): Promise<string | null>;
 
-  /** Ends open reads and subscriptions and releases the store. Later calls fail with `closed`. Idempotent. */
+  /**
+   * Finishes the appends already called, ends open reads (with `closed`, so that none looks complete) and
+   * subscriptions (without an error), and releases the store. Later calls fail with `closed`. Idempotent.
+   */
   close(): Promise<void>;
 }

@@ -1,0 +1,18 @@
+/** Delays that double from `firstMs` to `lastMs`, each shortened by up to half at random so that instances do not move in step. */
+export class Backoff {
+  private attempt = 0;
+
+  constructor(
+    private readonly firstMs = 50,
+    private readonly lastMs = 5000,
+  ) {}
+
+  nextDelayMs(): number {
+    const full = Math.min(this.lastMs, this.firstMs * 2 ** this.attempt++);
+    return Math.round(full * (0.5 + Math.random() / 2));
+  }
+}
+
+export function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

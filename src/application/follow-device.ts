@@ -1,0 +1,155 @@
+import { evolve } from '../replica/evolve.js';
+import { emptyReplica, type Replica } from '../replica/replica.js';
+import { applyAndRespond } from '../replica/respond.js';
+import { streamOf } from '../replica/stored.js';
+import { type EventStore } from './ports/event-store.js';
+import { readCommands } from './replicas.js';
+
+/** One output of a device, as its followers get it. */
+export interface Followed {
+  /** Where to go on after this: `revision.part`. */
+  readonly id: string;
+  readonly channel: 'update.accepted' | 'update.delta' | 'update.documents' | 'delete.accepted';
+  readonly document: string;
+}
+
+/** A place among a device's outputs: after this part of the command whose last event has this revision. */
+export interface FollowPosition {
+  readonly revision: number;
+  readonly part: number;
+}
+
+/** Reads `Last-Event-ID`; null: not one of this service's. */
+export function parseFollowId(id: string): FollowPosition | null {
+  const match = /^(\d{1,15})\.([0-3])$/.exec(id);
+  return match === null ? null : { revision: Number(match[1]), part: Number(match[2]) };
+}
+
+/** Wakes followers when their device's stream grows. One subscription to the store serves them all. */
+export class DeviceSignals {
+  private readonly waiting = new Map<string, Set<() => void>>();
+  private readonly stopping = new AbortController();
+
+  constructor(
+    private readonly store: EventStore,
+    private readonly onError: (error: unknown) => void,
+  ) {}
+
+  /** Runs until `stop`; comes back by itself after an error. */
+  async run(): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted) {
+      try {
+        for await (const item of this.store.subscribe({ after: 'end', signal })) {
+          if (item.kind === 'event') this.wake(item.event.stream);
+        }
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.onError(error);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+        // Something may have been missed meanwhile.
+        for (const stream of [...this.waiting.keys()]) this.wake(stream);
+      }
+    }
+  }
+
+  stop(): void {
+    this.stopping.abort();
+  }
+
+  private wake(stream: string): void {
+    for (const listener of this.waiting.get(stream) ?? []) listener();
+  }
+
+  /** Calls back at each growth of the device's stream, until the returned function is called. */
+  watch(deviceId: string, listener: () => void): () => void {
+    const stream = streamOf(deviceId);
+    const listeners = this.waiting.get(stream) ?? new Set();
+    this.waiting.set(stream, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.waiting.delete(stream);
+    };
+  }
+}
+
+/**
+ * The outputs of one device, from its log: after `from`, or from now on, without a gap, until the signal ends it.
+ * The texts are those that the topics got, since they come from the same events.
+ *
+ * Throws `EventStoreError`.
+ */
+export async function* followDevice(
+  store: EventStore,
+  signals: DeviceSignals,
+  deviceId: string,
+  from: FollowPosition | null,
+  signal: AbortSignal,
+): AsyncGenerator<Followed> {
+  let grown = true;
+  let wake = (): void => undefined;
+  const unwatch = signals.watch(deviceId, () => {
+    grown = true;
+    wake();
+  });
+  const onAbort = (): void => wake();
+  signal.addEventListener('abort', onAbort);
+  try {
+    const replica = emptyReplica(deviceId);
+    let after = from;
+    if (after === null) {
+      await skipTo(store, replica, Infinity);
+      after = { revision: replica.revision, part: LAST_PART };
+    } else {
+      await skipTo(store, replica, after.revision);
+    }
+    while (!signal.aborted) {
+      if (!grown) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (grown || signal.aborted) resolve();
+        });
+        continue;
+      }
+      grown = false;
+      yield* newOutputs(store, replica, after);
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    unwatch();
+  }
+}
+
+const LAST_PART = 3;
+
+/** Folds the commands that end before this revision. */
+async function skipTo(store: EventStore, replica: Replica, revision: number): Promise<void> {
+  for await (const { events, origin, firstRevision } of readCommands(store, replica.deviceId)) {
+    if (firstRevision + events.length - 1 >= revision) return;
+    events.forEach((event, index) => evolve(replica, event, origin, firstRevision + index));
+  }
+}
+
+async function* newOutputs(
+  store: EventStore,
+  replica: Replica,
+  after: FollowPosition,
+): AsyncGenerator<Followed> {
+  for await (const command of readCommands(store, replica.deviceId, replica.revision + 1)) {
+    const { events, origin, firstRevision } = command;
+    const last = firstRevision + events.length - 1;
+    const response = applyAndRespond(replica, events, origin, firstRevision, true);
+    const isDelete = events[0]?.type === 'ReplicaDeleted';
+    const parts: [Followed['channel'], string | null | undefined][] = [
+      [isDelete ? 'delete.accepted' : 'update.accepted', response.accepted],
+      ['update.delta', response.delta],
+      ['update.documents', response.documents],
+    ];
+    for (const [part, [channel, document]] of parts.entries()) {
+      if (document === undefined || document === null) continue;
+      if (last < after.revision || (last === after.revision && part <= after.part)) continue;
+      yield { id: `${last}.${part}`, channel, document };
+    }
+  }
+}

@@ -1,0 +1,401 @@
+import { type Refusal } from '../replica/commands.js';
+import { decide, type DecideOptions, recognise, recogniseById } from '../replica/decide.js';
+import { encodeData, encodeMetadata, streamOf } from '../replica/stored.js';
+import { type Replica } from '../replica/replica.js';
+import { applyAndRespond, respondUnchanged } from '../replica/respond.js';
+import { Backoff, sleep } from './backoff.js';
+import { type DeviceLocks } from './device-locks.js';
+import { eventIdOf } from './identity.js';
+import { understand } from './incoming.js';
+import { type Message, type Outputs, refusalTime } from './outputs.js';
+import { type Bus, BusError, type CommandBatch } from './ports/bus.js';
+import { type Clock } from './ports/clock.js';
+import { type AppendResult, EventStoreError, type EventStore, type NewEvent } from './ports/event-store.js';
+import { type Observer } from './ports/observer.js';
+import { type IncomingCommand, recall, type Recalled } from './recall.js';
+import { type Replicas } from './replicas.js';
+
+export interface ProcessOptions extends DecideOptions {
+  /** Publish `update.documents`. Default off: it costs the size of the document. */
+  readonly publishDocuments: boolean;
+}
+
+export interface ProcessDependencies {
+  readonly store: EventStore;
+  readonly bus: Pick<Bus, 'publish'>;
+  readonly replicas: Replicas;
+  readonly locks: DeviceLocks;
+  readonly outputs: Outputs;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly options: ProcessOptions;
+}
+
+/** The batch was given up: it is lost to another member, or the service stops. It comes again. */
+export class BatchAbandoned extends Error {
+  constructor(options?: { cause?: unknown }) {
+    super('The batch was given up before its outputs were acknowledged; it will be delivered again', options);
+    this.name = 'BatchAbandoned';
+  }
+}
+
+/** After so many conflicts in a row on one device there is a pause between the tries, which grows. */
+const CONFLICTS_WITHOUT_PAUSE = 5;
+
+interface Item {
+  readonly command: IncomingCommand;
+  /** Its messages, in order; filled once it is decided. */
+  readonly messages: Message[];
+  outcome: string;
+  recalled: Recalled | undefined;
+}
+
+/** The commands of one device in a batch, and how far they are. */
+interface DeviceWork {
+  readonly deviceId: string;
+  readonly items: Item[];
+  /** Items before this one are recorded or refused for good. */
+  settled: number;
+  /** Items before this one are decided; their events wait in `pending`. */
+  decided: number;
+  replica: Replica | undefined;
+  expectedRevision: number;
+  pending: NewEvent[];
+  conflicts: number;
+}
+
+/**
+ * Processes update and delete commands: a batch is grouped by device, each device's commands are decided in order,
+ * the events of all devices are appended together, then all outputs are published together. It resolves when they are
+ * acknowledged, so that the bus may commit the batch.
+ */
+export class ProcessCommands {
+  constructor(private readonly deps: ProcessDependencies) {}
+
+  /** Rejects with {@link BatchAbandoned} where the batch must come again; for no other reason. */
+  async process(batch: CommandBatch): Promise<void> {
+    const start = performance.now();
+    const { observer } = this.deps;
+    const messages: Message[][] = [];
+    const works = this.group(batch, messages);
+    await this.deps.locks.run(works.keys(), () => this.record(batch, [...works.values()]));
+    await this.publish(batch, messages.flat());
+    for (const work of works.values()) {
+      for (const item of work.items) observer.commandEnded(batch.channel, item.outcome);
+    }
+    observer.batchEnded(batch.channel, batch.messages.length, performance.now() - start);
+  }
+
+  private group(batch: CommandBatch, messages: Message[][]): Map<string, DeviceWork> {
+    const { options, outputs, observer } = this.deps;
+    const works = new Map<string, DeviceWork>();
+    for (const message of batch.messages) {
+      const incoming = understand(message, options.limits);
+      const own: Message[] = [];
+      messages.push(own);
+      if (incoming.kind === 'dead-letter') {
+        outputs.deadLetter(own, message, incoming.reason);
+        const { topic, partition, offset } = message.position;
+        observer.refused({
+          deviceId: null,
+          code: 'dead-letter',
+          reason: incoming.reason,
+          topic,
+          partition,
+          offset,
+        });
+        observer.commandEnded(batch.channel, 'dead-letter');
+        continue;
+      }
+      let work = works.get(incoming.deviceId);
+      if (work === undefined) works.set(incoming.deviceId, (work = newWork(incoming.deviceId)));
+      work.items.push({ command: incoming, messages: own, outcome: '', recalled: undefined });
+    }
+    return works;
+  }
+
+  /** Decides and records all work. What is recorded stays so, also where this rejects later. */
+  private async record(batch: CommandBatch, works: readonly DeviceWork[]): Promise<void> {
+    const backoff = new Backoff();
+    let open = works;
+    while (open.length > 0) {
+      const waiting: Promise<void>[] = [];
+      for (const work of open) {
+        // What waits for the answer of an append that may have taken place must not be decided anew.
+        if (work.pending.length > 0) continue;
+        const advancing = this.advance(work);
+        if (advancing !== null) waiting.push(this.guarded(batch, work, advancing));
+      }
+      if (waiting.length > 0) await Promise.all(waiting);
+      const failed = await this.append(open.filter((work) => work.pending.length > 0));
+      open = open.filter((work) => work.settled < work.items.length);
+      if (failed === null) {
+        if (open.length > 0) await this.keepAlive(batch);
+        continue;
+      }
+      await this.pause(batch, 'append', failed, backoff);
+    }
+  }
+
+  /** Takes the device's replica and decides as far as it goes; null: done without waiting for anything. */
+  private advance(work: DeviceWork): Promise<void> | null {
+    work.replica ??= this.deps.replicas.takeCached(work.deviceId);
+    if (work.replica === undefined) return this.loadAndAdvance(work);
+    if (this.decideAll(work, work.replica)) return null;
+    return this.recallAndAdvance(work);
+  }
+
+  private async loadAndAdvance(work: DeviceWork): Promise<void> {
+    work.replica = await this.deps.replicas.load(work.deviceId);
+    await this.advance(work);
+  }
+
+  /**
+   * Decides the device's next commands, up to the first whose past must be looked up.
+   * @returns false where that one is the very next, so that nothing else can be done
+   */
+  private decideAll(work: DeviceWork, replica: Replica): boolean {
+    const { options, clock } = this.deps;
+    work.expectedRevision = replica.revision;
+    for (; work.decided < work.items.length; work.decided++) {
+      const item = work.items[work.decided] as Item;
+      const { command } = item;
+      const { content, origin } = command;
+      if (item.recalled !== undefined && item.recalled.kind !== 'unknown') {
+        this.answerRecalled(item, item.recalled);
+        continue;
+      }
+      const recognition =
+        item.recalled === undefined ? recognise(replica, origin) : recogniseById(replica, origin);
+      if (recognition.kind === 'reused') {
+        this.refuse(item, replica.timestamp, recognition.refusal);
+        continue;
+      }
+      if (recognition.kind !== 'new') {
+        // The history must be asked, and has it only once what is pending here is recorded.
+        item.recalled = undefined;
+        if (work.pending.length > 0) return true;
+        work.settled = work.decided;
+        return false;
+      }
+      if (content.kind === 'malformed') {
+        this.refuse(item, replica.timestamp, content.refusal);
+        continue;
+      }
+      const decision = decide(replica, content, clock(), options);
+      if (decision.kind === 'refused') {
+        this.refuse(item, replica.timestamp, decision.refusal);
+        continue;
+      }
+      const { outputs } = this.deps;
+      item.outcome = 'accepted';
+      if (decision.events.length === 0) {
+        if (content.kind !== 'update') continue;
+        const response = respondUnchanged(replica, content);
+        outputs.accepted(item.messages, command.message, work.deviceId, origin.commandId, response);
+        continue;
+      }
+      const metadata = Buffer.from(encodeMetadata(origin));
+      decision.events.forEach((event, index) => {
+        const data = Buffer.from(encodeData(work.deviceId, event));
+        work.pending.push({ id: eventIdOf(origin.commandId, index), type: event.type, data, metadata });
+      });
+      const response = applyAndRespond(
+        replica,
+        decision.events,
+        origin,
+        replica.revision + 1,
+        options.publishDocuments,
+      );
+      outputs.accepted(item.messages, command.message, work.deviceId, origin.commandId, response);
+    }
+    if (work.pending.length === 0) this.settle(work, replica);
+    return true;
+  }
+
+  /** Looks up, in one pass, all of the device's commands from here on that are known or may be. */
+  private async recallAndAdvance(work: DeviceWork): Promise<void> {
+    const { store, options, observer } = this.deps;
+    const replica = work.replica as Replica;
+    const asked: Item[] = [];
+    for (const item of work.items.slice(work.decided)) {
+      if (item.recalled !== undefined) continue;
+      const { kind } = recognise(replica, item.command.origin);
+      if (kind === 'repeat' || kind === 'past') asked.push(item);
+    }
+    const commands = asked.map((item) => item.command);
+    const answers = await recall(store, work.deviceId, commands, options, options.publishDocuments);
+    asked.forEach((item, index) => (item.recalled = answers[index]));
+    observer.repeated(work.deviceId);
+    await this.advance(work);
+  }
+
+  private answerRecalled(item: Item, recalled: Exclude<Recalled, { kind: 'unknown' }>): void {
+    const { message, deviceId, origin } = item.command;
+    if (recalled.kind === 'refused') {
+      this.refuse(item, recalled.lastEvent, recalled.refusal);
+      return;
+    }
+    item.outcome = 'accepted';
+    this.deps.outputs.accepted(item.messages, message, deviceId, origin.commandId, recalled.response);
+  }
+
+  private refuse(item: Item, lastEvent: number, refusal: Refusal): void {
+    const { message, deviceId, origin, content } = item.command;
+    const { outputs, clock, observer } = this.deps;
+    const { topic, partition, offset } = message.position;
+    item.outcome = String(refusal.code);
+    item.messages.length = 0;
+    const timestamp = refusalTime(message.position, clock(), lastEvent);
+    outputs.rejected(
+      item.messages,
+      message,
+      deviceId,
+      origin.commandId,
+      refusal,
+      timestamp,
+      content.clientToken,
+    );
+    observer.refused({ deviceId, code: refusal.code, reason: refusal.message, topic, partition, offset });
+  }
+
+  /** Everything decided is recorded: the replica shows no more than the store has, and may be seen. */
+  private settle(work: DeviceWork, replica: Replica): void {
+    work.settled = work.decided;
+    work.pending = [];
+    if (work.settled < work.items.length) return;
+    this.deps.replicas.putBack(replica);
+    work.replica = undefined;
+  }
+
+  /** @returns the error that stands in the way of some of them, to be tried again; null: none */
+  private async append(works: readonly DeviceWork[]): Promise<EventStoreError | null> {
+    if (works.length === 0) return null;
+    const { store, observer } = this.deps;
+    const start = performance.now();
+    const results = await store.append(
+      works.map((work) => ({
+        stream: streamOf(work.deviceId),
+        expectedRevision: work.expectedRevision,
+        events: work.pending,
+      })),
+    );
+    observer.timed('append', performance.now() - start);
+    let failed: EventStoreError | null = null;
+    works.forEach((work, index) => {
+      failed = this.takeResult(work, results[index] as AppendResult) ?? failed;
+    });
+    return failed;
+  }
+
+  private takeResult(work: DeviceWork, result: AppendResult): EventStoreError | null {
+    const { observer } = this.deps;
+    switch (result.kind) {
+      case 'appended':
+        work.conflicts = 0;
+        this.settle(work, work.replica as Replica);
+        return null;
+      case 'conflict': {
+        observer.conflict(work.deviceId);
+        this.startOver(work);
+        if (++work.conflicts <= CONFLICTS_WITHOUT_PAUSE) return null;
+        return new EventStoreError('unavailable', `Another writer kept changing ${streamOf(work.deviceId)}`);
+      }
+      case 'failed': {
+        if (result.error.canRetry) return result.error;
+        if (result.error.code === 'closed') throw new BatchAbandoned({ cause: result.error });
+        this.giveUp(work, result.error);
+        return null;
+      }
+    }
+  }
+
+  /** Forgets what was decided and not recorded; it will be decided on what the store has by then. */
+  private startOver(work: DeviceWork): void {
+    for (const item of work.items.slice(work.settled)) {
+      item.messages.length = 0;
+      item.recalled = undefined;
+    }
+    work.decided = work.settled;
+    work.pending = [];
+    work.replica = undefined;
+  }
+
+  /** Refuses the device's commands that cannot be recorded: tried again they would fail again. */
+  private giveUp(work: DeviceWork, error: EventStoreError): void {
+    this.deps.observer.failed('append', error);
+    this.startOver(work);
+    const refusal: Refusal =
+      error.code === 'too-large'
+        ? { code: 413, message: 'The event is too large for the event store' }
+        : { code: 500, message: `The state of this device cannot be read or recorded: ${error.code}` };
+    for (const item of work.items.slice(work.settled)) this.refuse(item, 0, refusal);
+    work.decided = work.settled = work.items.length;
+  }
+
+  /** Waits for work that reads the store; tries again while it is away. */
+  private async guarded(batch: CommandBatch, work: DeviceWork, first: Promise<void>): Promise<void> {
+    const backoff = new Backoff();
+    for (let advancing: Promise<void> | null = first; ;) {
+      try {
+        await advancing;
+        return;
+      } catch (error) {
+        if (!(error instanceof EventStoreError)) throw error;
+        if (error.code === 'closed') throw new BatchAbandoned({ cause: error });
+        if (!error.canRetry) {
+          this.giveUp(work, error);
+          return;
+        }
+        await this.pause(batch, 'load', error, backoff);
+        advancing = this.advance(work);
+      }
+    }
+  }
+
+  private async publish(batch: CommandBatch, messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    const { bus, observer } = this.deps;
+    const start = performance.now();
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        await bus.publish(messages);
+        observer.timed('publish', performance.now() - start);
+        return;
+      } catch (error) {
+        if (error instanceof BusError && !error.canRetry) throw new BatchAbandoned({ cause: error });
+        await this.pause(batch, 'publish', error, backoff);
+      }
+    }
+  }
+
+  private async pause(batch: CommandBatch, step: string, error: unknown, backoff: Backoff): Promise<void> {
+    const delayMs = backoff.nextDelayMs();
+    this.deps.observer.retrying(step, error, delayMs);
+    await sleep(delayMs);
+    await this.keepAlive(batch);
+  }
+
+  private async keepAlive(batch: CommandBatch): Promise<void> {
+    try {
+      await batch.keepAlive();
+    } catch (error) {
+      throw new BatchAbandoned({ cause: error });
+    }
+    if (!batch.isCurrent()) throw new BatchAbandoned();
+  }
+}
+
+function newWork(deviceId: string): DeviceWork {
+  return {
+    deviceId,
+    items: [],
+    settled: 0,
+    decided: 0,
+    replica: undefined,
+    expectedRevision: -1,
+    pending: [],
+    conflicts: 0,
+  };
+}

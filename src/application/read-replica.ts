@@ -1,0 +1,141 @@
+import { refusals } from '../replica/commands.js';
+import { currentDelta, getDocument } from '../replica/documents.js';
+import { type Replica } from '../replica/replica.js';
+import { type DeviceLocks } from './device-locks.js';
+import { deriveId, fingerprintOf } from './identity.js';
+import { deviceIdOf, keyReason } from './incoming.js';
+import { type Message, type Outputs } from './outputs.js';
+import { type Bus, type CommandBatch, type CommandMessage } from './ports/bus.js';
+import { type Clock } from './ports/clock.js';
+import { EventStoreError } from './ports/event-store.js';
+import { type Observer } from './ports/observer.js';
+import { readEnvelopeOnly } from './read-command.js';
+import { type Replicas } from './replicas.js';
+import { type Limits } from '../replica/limits.js';
+import { BatchAbandoned } from './process-commands.js';
+import { Backoff, sleep } from './backoff.js';
+
+/** What a reader is shown of a replica; null: no replica exists. */
+export interface Reading {
+  readonly version: number;
+  /** A get's accepted document. */
+  readonly document: string;
+}
+
+/** Answers who asks for the current state: never less than what was accepted, never more than what is durable. */
+export class ReadReplica {
+  constructor(
+    private readonly replicas: Replicas,
+    private readonly locks: DeviceLocks,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Throws `EventStoreError`. */
+  get(deviceId: string, clientToken?: string): Promise<Reading | null> {
+    return this.withReplica(deviceId, (replica) => ({
+      version: replica.version,
+      document: getDocument(replica, this.now(replica), clientToken),
+    }));
+  }
+
+  /** `document` is null where nothing is outstanding. Throws `EventStoreError`. */
+  delta(deviceId: string): Promise<{ version: number; document: string | null } | null> {
+    return this.withReplica(deviceId, (replica) => ({
+      version: replica.version,
+      document: currentDelta(replica, this.now(replica)),
+    }));
+  }
+
+  private now(replica: Replica): number {
+    return Math.max(this.clock(), replica.timestamp);
+  }
+
+  private withReplica<T>(deviceId: string, read: (replica: Replica) => T): Promise<T | null> {
+    return this.locks.run([deviceId], async () => {
+      const replica = await this.replicas.take(deviceId);
+      try {
+        return replica.exists ? read(replica) : null;
+      } finally {
+        this.replicas.putBack(replica);
+      }
+    });
+  }
+}
+
+export interface AnswerDependencies {
+  readonly reader: ReadReplica;
+  readonly bus: Pick<Bus, 'publish'>;
+  readonly outputs: Outputs;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly limits: Limits;
+}
+
+/** Answers get commands that come over the bus. */
+export class AnswerGets {
+  constructor(private readonly deps: AnswerDependencies) {}
+
+  /** Rejects with {@link BatchAbandoned} where the batch must come again; for no other reason. */
+  async process(batch: CommandBatch): Promise<void> {
+    const start = performance.now();
+    const { bus, observer } = this.deps;
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        const messages = (await Promise.all(batch.messages.map((message) => this.answer(message)))).flat();
+        await bus.publish(messages);
+        break;
+      } catch (error) {
+        const delayMs = backoff.nextDelayMs();
+        observer.retrying('get', error, delayMs);
+        await sleep(delayMs);
+        await batch.keepAlive().catch((cause: unknown) => {
+          throw new BatchAbandoned({ cause });
+        });
+        if (!batch.isCurrent()) throw new BatchAbandoned({ cause: error });
+      }
+    }
+    observer.batchEnded('get', batch.messages.length, performance.now() - start);
+  }
+
+  /** Throws where the store is away. */
+  private async answer(message: CommandMessage): Promise<Message[]> {
+    const { reader, outputs, clock, observer, limits } = this.deps;
+    const messages: Message[] = [];
+    const { topic, partition, offset, timestamp } = message.position;
+    const deviceId = deviceIdOf(message.key);
+    if (deviceId === null) {
+      const reason = keyReason(message.key);
+      outputs.deadLetter(messages, message, reason);
+      observer.refused({ deviceId, code: 'dead-letter', reason, topic, partition, offset });
+      observer.commandEnded('get', 'dead-letter');
+      return messages;
+    }
+    const id = deriveId(
+      `g/${topic}/${partition}/${offset}/${timestamp}/${fingerprintOf('get', message.value)}`,
+    );
+    const request = readEnvelopeOnly(message.value, limits);
+    const clientToken = request.ok ? request.request.clientToken : request.clientToken;
+    let refusal = request.ok ? null : request.refusal;
+    if (refusal === null) {
+      try {
+        const reading = await reader.get(deviceId, clientToken);
+        if (reading !== null) {
+          const response = { version: reading.version, timestamp: clock(), accepted: reading.document };
+          outputs.accepted(messages, message, deviceId, id, response);
+          observer.commandEnded('get', 'accepted');
+          return messages;
+        }
+        refusal = refusals.notFound(deviceId);
+      } catch (error) {
+        if (!(error instanceof EventStoreError) || error.canRetry || error.code === 'closed') throw error;
+        observer.failed('get', error);
+        refusal = { code: 500, message: `The state of this device cannot be read: ${error.code}` };
+      }
+    }
+    outputs.rejected(messages, message, deviceId, id, refusal, clock(), clientToken);
+    observer.refused({ deviceId, code: refusal.code, reason: refusal.message, topic, partition, offset });
+    observer.commandEnded('get', String(refusal.code));
+    return messages;
+  }
+}

@@ -1,0 +1,116 @@
+import { LRUCache } from 'lru-cache';
+import { type ReplicaEvent, type Origin } from '../replica/events.js';
+import { evolve } from '../replica/evolve.js';
+import { type JsonValue } from '../replica/json.js';
+import { emptyReplica, type Replica } from '../replica/replica.js';
+import { decodeStored, streamOf, UnknownEventError } from '../replica/stored.js';
+import { EventStoreError, type EventStore, type RecordedEvent } from './ports/event-store.js';
+import { type Observer } from './ports/observer.js';
+
+export interface StoredCommand {
+  readonly events: ReplicaEvent[];
+  readonly origin: Origin;
+  readonly firstRevision: number;
+}
+
+/** An event's parsed content. Throws {@link EventStoreError} `corrupt`, naming the event, where it cannot be read. */
+export function decode(recorded: RecordedEvent): { event: ReplicaEvent; origin: Origin } {
+  try {
+    const data = JSON.parse(recorded.data.toString('utf8')) as JsonValue;
+    return decodeStored(recorded.type, data, JSON.parse(recorded.metadata.toString('utf8')) as JsonValue);
+  } catch (error) {
+    if (!(error instanceof UnknownEventError) && !(error instanceof SyntaxError)) throw error;
+    const place = `${recorded.stream} revision ${recorded.revision}`;
+    throw new EventStoreError('corrupt', `Event cannot be read: ${place}: ${error.message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** A device's recorded commands, oldest first: the events that one command caused, together. */
+export async function* readCommands(
+  store: EventStore,
+  deviceId: string,
+  fromRevision = 0,
+): AsyncGenerator<StoredCommand> {
+  let current: StoredCommand | null = null;
+  for await (const recorded of store.readStream(streamOf(deviceId), { from: fromRevision })) {
+    const { event, origin } = decode(recorded);
+    if (current !== null && current.origin.commandId === origin.commandId) {
+      current.events.push(event);
+      continue;
+    }
+    if (current !== null) yield current;
+    current = { events: [event], origin, firstRevision: recorded.revision };
+  }
+  if (current !== null) yield current;
+}
+
+/**
+ * The current replicas: those in memory, and the rest by folding their streams. Whoever takes a replica owns it, and
+ * may change it in place; it is in the cache again once it is put back, which its taker does only when the store has
+ * all that the replica shows.
+ */
+export class Replicas {
+  private readonly cache: LRUCache<string, Replica>;
+
+  /** @param maxBytes the most that cached replicas may take, by estimate; 0 keeps none */
+  constructor(
+    private readonly store: EventStore,
+    private readonly observer: Observer,
+    maxBytes: number,
+  ) {
+    this.cache = new LRUCache({ maxSize: Math.max(1, maxBytes), sizeCalculation: estimateBytes });
+  }
+
+  hits = 0;
+  misses = 0;
+
+  /** Number of cached replicas, and their estimated bytes. */
+  get size(): { count: number; bytes: number } {
+    return { count: this.cache.size, bytes: this.cache.calculatedSize };
+  }
+
+  /** The cached replica, which is the taker's from now on; undefined: it must be loaded. */
+  takeCached(deviceId: string): Replica | undefined {
+    const replica = this.cache.get(deviceId);
+    if (replica === undefined) {
+      this.misses++;
+      return undefined;
+    }
+    this.hits++;
+    this.cache.delete(deviceId);
+    return replica;
+  }
+
+  /** Folds the device's stream. Throws {@link EventStoreError}. */
+  async load(deviceId: string): Promise<Replica> {
+    const start = performance.now();
+    const replica = emptyReplica(deviceId);
+    for await (const recorded of this.store.readStream(streamOf(deviceId))) {
+      const { event, origin } = decode(recorded);
+      evolve(replica, event, origin, recorded.revision);
+    }
+    this.observer.timed('load', performance.now() - start);
+    return replica;
+  }
+
+  async take(deviceId: string): Promise<Replica> {
+    return this.takeCached(deviceId) ?? (await this.load(deviceId));
+  }
+
+  putBack(replica: Replica): void {
+    // A device that has no events is made in no time, and asking for many such must not push out the real ones.
+    if (replica.revision >= 0) this.cache.set(replica.deviceId, replica);
+  }
+}
+
+/**
+ * What a replica takes in memory, roughly: V8 needs some six times the JSON's bytes for values and metadata of small
+ * objects, and the rest is counted one by one.
+ */
+function estimateBytes(replica: Replica): number {
+  const reported = replica.reportedBytes < 0 ? 1024 : replica.reportedBytes;
+  const desired = replica.desiredBytes < 0 ? 1024 : replica.desiredBytes;
+  return 600 + 6 * (reported + desired) + 200 * replica.sources.size + 120 * (replica.commands?.size ?? 0);
+}
