@@ -1,0 +1,54 @@
+import { Controller, Get, Inject, Res } from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
+import {
+  HealthCheck,
+  HealthCheckService,
+  type HealthCheckResult,
+  HealthIndicatorService,
+} from '@nestjs/terminus';
+import { type FastifyReply } from 'fastify';
+import { type Registry } from 'prom-client';
+import { type Bus } from '../../application/ports/bus.js';
+import { type EventStore } from '../../application/ports/event-store.js';
+import { BUS, STORE } from './tokens.js';
+
+export const REGISTRY = Symbol('metrics registry');
+
+/** For those who run the service: is it alive, can it work, and what does it do. */
+@ApiExcludeController()
+@Controller()
+export class OpsController {
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly indicators: HealthIndicatorService,
+    @Inject(BUS) private readonly bus: Bus,
+    @Inject(STORE) private readonly store: EventStore,
+    @Inject(REGISTRY) private readonly registry: Registry,
+  ) {}
+
+  /** 200 while the process answers at all. */
+  @Get('health/live')
+  live(): { status: string } {
+    return { status: 'ok' };
+  }
+
+  /** 200 while commands are taken and recorded; 503 with the reason otherwise. */
+  @Get('health/ready')
+  @HealthCheck()
+  ready(): Promise<HealthCheckResult> {
+    return this.health.check([
+      () => this.indicate('bus', this.bus.health()),
+      async () => this.indicate('eventStore', await this.store.health()),
+    ]);
+  }
+
+  @Get('metrics')
+  async metrics(@Res() reply: FastifyReply): Promise<void> {
+    void reply.header('content-type', this.registry.contentType).send(await this.registry.metrics());
+  }
+
+  private indicate<K extends string>(name: K, reason: string | null) {
+    const indicator = this.indicators.check(name);
+    return reason === null ? indicator.up() : indicator.down({ reason });
+  }
+}

@@ -1,0 +1,20 @@
+import { type FastifyReply } from 'fastify';
+import { type Refusal } from '../../replica/commands.js';
+import { rejectedDocument } from '../../replica/documents.js';
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+export function sendDocument(reply: FastifyReply, status: number, document: string | Buffer): void {
+  void reply.status(status).header('content-type', JSON_TYPE).send(document);
+}
+
+export function sendRefusal(reply: FastifyReply, refusal: Refusal): void {
+  // A 503 can be tried again soon; the client is told when.
+  if (refusal.code === 503) void reply.header('retry-after', '1');
+  sendDocument(reply, refusal.code, rejectedDocument(refusal, Date.now()));
+}
+
+/** An ETag is the version: the same for every representation of it. */
+export function etagOf(version: number): string {
+  return `"${version}"`;
+}

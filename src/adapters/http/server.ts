@@ -1,0 +1,70 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { type FastifyReply } from 'fastify';
+import { type Observer } from '../../application/ports/observer.js';
+import { sendRefusal } from './replies.js';
+
+/**
+ * Fastify, set up so that a body reaches the command's own reader as the bytes that were sent.
+ *
+ * @param maxRequestBytes a larger body is refused before it is read: 413
+ */
+export function createHttpAdapter(maxRequestBytes: number): FastifyAdapter {
+  const adapter = new FastifyAdapter({
+    bodyLimit: maxRequestBytes,
+    // Idle keep-alive connections must not hold up a stop.
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 512 },
+    requestTimeout: 60_000,
+  });
+  const instance = adapter.getInstance();
+  instance.removeAllContentTypeParsers();
+  // JSON alone: a browser sends it to another origin only after asking, which a form or plain text does not need.
+  for (const type of ['application/json', /^application\/[\w.-]+\+json/]) {
+    instance.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  }
+  return adapter;
+}
+
+/** Every error leaves as a rejected document. */
+@Catch()
+export class RejectedFilter implements ExceptionFilter {
+  constructor(private readonly observer: Observer) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    // Health checks have an answer of their own, and so does whatever else has one ready.
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    if (reply.sent) return;
+    if (error instanceof HttpException) {
+      const body = error.getResponse();
+      if (error.getStatus() === 503 && typeof body === 'object') {
+        void reply.status(503).send(body);
+        return;
+      }
+      sendRefusal(reply, { code: error.getStatus(), message: error.message });
+      return;
+    }
+    const status = statusOf(error);
+    if (status === null) {
+      this.observer.failed('http', error);
+      sendRefusal(reply, { code: 500, message: 'Internal error' });
+      return;
+    }
+    const message =
+      status === 413
+        ? 'The request is too large'
+        : status === 415
+          ? 'Content-Type must be application/json, in UTF-8'
+          : error instanceof Error
+            ? error.message
+            : 'Bad request';
+    sendRefusal(reply, { code: status, message });
+  }
+}
+
+/** A status that Fastify gave the client's own mistake; null: ours. */
+function statusOf(error: unknown): number | null {
+  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return null;
+  const { statusCode } = error;
+  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500 ? statusCode : null;
+}

@@ -1,0 +1,205 @@
+import {
+  type DynamicModule,
+  Inject,
+  Injectable,
+  Module,
+  type OnApplicationShutdown,
+  type Provider,
+} from '@nestjs/common';
+import { RouterModule } from '@nestjs/core';
+import { TerminusModule } from '@nestjs/terminus';
+import { readFileSync } from 'node:fs';
+import { type Logger } from 'pino';
+import { CommandsController } from './adapters/bus/commands.controller.js';
+import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
+import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
+import { openSqliteEventStore } from './adapters/event-store/sqlite/sqlite-event-store.js';
+import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
+import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
+import { StateController } from './adapters/http/state.controller.js';
+import { BUS, OBSERVER, STORE } from './adapters/http/tokens.js';
+import { DeviceLocks } from './application/device-locks.js';
+import { Outputs } from './application/outputs.js';
+import { type Bus } from './application/ports/bus.js';
+import { type EventStore } from './application/ports/event-store.js';
+import { ProcessCommands, type ProcessOptions } from './application/process-commands.js';
+import { AnswerGets, ReadReplica } from './application/read-replica.js';
+import { Replicas } from './application/replicas.js';
+import { type Settings, SettingsError } from './config/settings.js';
+import { Metrics } from './observability/metrics.js';
+
+/** Released last, when neither HTTP nor the bus needs it any more. */
+@Injectable()
+class StoreCloser implements OnApplicationShutdown {
+  constructor(@Inject(STORE) private readonly store: EventStore) {}
+
+  onApplicationShutdown(): Promise<void> {
+    return this.store.close();
+  }
+}
+
+/** Metrics that are read from live objects when they are asked for. */
+@Injectable()
+class MetricsWiring {
+  constructor(@Inject(OBSERVER) metrics: Metrics, replicas: Replicas, followers: DeviceFollowers) {
+    metrics.watch(replicas, () => followers.count);
+  }
+}
+
+@Module({})
+class StateHttpModule {}
+
+@Module({})
+export class AppModule {
+  /**
+   * The only place that knows which adapters run.
+   *
+   * Its providers throw `SettingsError`, `EventStoreError` or `BusError`, in one line that names the variable, where
+   * the service cannot start.
+   */
+  static create(settings: Settings, logger: Logger): DynamicModule {
+    const options: ProcessOptions = {
+      limits: {
+        maxRequestBytes: settings.MAX_REQUEST_BYTES,
+        maxStateBytes: settings.MAX_STATE_BYTES,
+        maxDepth: settings.MAX_DEPTH_COUNT,
+      },
+      unchangedUpdates: settings.UNCHANGED_UPDATES === 'skip' ? 'skip' : 'record',
+      publishDocuments: settings.PUBLISH_DOCUMENTS === 'on',
+    };
+    const clock = Date.now;
+    const metrics = new Metrics(logger);
+    const locks = new DeviceLocks();
+    const prefix = settings.TOPIC_PREFIX;
+    const outputs = new Outputs({
+      source: '/device-state-replica',
+      typePrefix: prefix,
+      // A reply to one of the service's own topics would be a command, or pass for an output.
+      mayReplyTo: (topic) => topic === `${prefix}.replies` || !topic.startsWith(`${prefix}.`),
+    });
+
+    const providers: Provider[] = [
+      { provide: OBSERVER, useValue: metrics },
+      { provide: REGISTRY, useValue: metrics.registry },
+      { provide: STORE, useFactory: () => openSqliteEventStore({ dataDir: settings.DATA_DIR, clock }) },
+      {
+        provide: BUS,
+        inject: [STORE],
+        useFactory: async (store: EventStore) => {
+          const bus = createBus(settings, logger, metrics);
+          try {
+            await bus.connect();
+          } catch (error) {
+            await Promise.allSettled([bus.stop(), store.close()]);
+            throw error;
+          }
+          return bus;
+        },
+      },
+      {
+        provide: Replicas,
+        inject: [STORE],
+        useFactory: (store: EventStore) => new Replicas(store, metrics, settings.CACHE_BYTES),
+      },
+      {
+        provide: ReadReplica,
+        inject: [Replicas],
+        useFactory: (replicas: Replicas) => new ReadReplica(replicas, locks, clock),
+      },
+      {
+        provide: ProcessCommands,
+        inject: [STORE, BUS, Replicas],
+        useFactory: (store: EventStore, bus: Bus, replicas: Replicas) =>
+          new ProcessCommands({ store, bus, replicas, locks, outputs, clock, observer: metrics, options }),
+      },
+      {
+        provide: AnswerGets,
+        inject: [ReadReplica, BUS],
+        useFactory: (reader: ReadReplica, bus: Bus) =>
+          new AnswerGets({ reader, bus, outputs, clock, observer: metrics, limits: options.limits }),
+      },
+      {
+        provide: FOLLOWER_OPTIONS,
+        useValue: { maxCount: settings.MAX_FOLLOWER_COUNT } satisfies FollowerOptions,
+      },
+      DeviceFollowers,
+      MetricsWiring,
+      StoreCloser,
+    ];
+    const core: DynamicModule = { module: AppModule, global: true, providers, exports: providers };
+    return {
+      module: RootModule,
+      imports: [
+        core,
+        TerminusModule.forRoot({ logger: false }),
+        { module: StateHttpModule, controllers: [StateController] },
+        RouterModule.register([{ path: prefix, module: StateHttpModule }]),
+      ],
+      controllers: [CommandsController, OpsController],
+    };
+  }
+}
+
+@Module({})
+class RootModule {}
+
+function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
+  const bounds = { maxBatchCount: settings.BATCH_MAX_COUNT, maxBatchBytes: settings.BATCH_MAX_BYTES };
+  const common = {
+    ...bounds,
+    topicPrefix: settings.TOPIC_PREFIX,
+    requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
+    shutdownMs: settings.SHUTDOWN_TIMEOUT_MS,
+    logger,
+  };
+  if (settings.KAFKA_BROKERS === undefined) return createInProcessBus(common);
+  return createKafkaBus({
+    ...common,
+    brokers: settings.KAFKA_BROKERS.split(',').map((broker) => broker.trim()),
+    clientId: settings.KAFKA_CLIENT_ID,
+    groupId: settings.KAFKA_GROUP_ID,
+    partitions: settings.KAFKA_PARTITION_COUNT,
+    replicationFactor: settings.KAFKA_REPLICATION_COUNT,
+    publishDocuments: settings.PUBLISH_DOCUMENTS === 'on',
+    connectTimeoutMs: settings.KAFKA_CONNECT_TIMEOUT_MS,
+    sessionTimeoutMs: settings.KAFKA_SESSION_TIMEOUT_MS,
+    ssl: tlsOf(settings),
+    ...saslOf(settings),
+    metrics: { lag: (topic, partition, messages) => metrics.lagging(topic, partition, messages) },
+  });
+}
+
+function tlsOf(settings: Settings): boolean | { ca?: Buffer; cert?: Buffer; key?: Buffer } {
+  if (settings.KAFKA_TLS === 'off') return false;
+  const ca = fileOf(settings, 'KAFKA_TLS_CA_FILE');
+  const cert = fileOf(settings, 'KAFKA_TLS_CERT_FILE');
+  const key = fileOf(settings, 'KAFKA_TLS_KEY_FILE');
+  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+}
+
+function fileOf(
+  settings: Settings,
+  name: 'KAFKA_TLS_CA_FILE' | 'KAFKA_TLS_CERT_FILE' | 'KAFKA_TLS_KEY_FILE',
+): Buffer | undefined {
+  const path = settings[name];
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new SettingsError(
+      `${name}: cannot read '${path}': ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+function saslOf(settings: Settings) {
+  const {
+    KAFKA_SASL_MECHANISM: mechanism,
+    KAFKA_SASL_USERNAME: username,
+    KAFKA_SASL_PASSWORD: password,
+  } = settings;
+  if (mechanism === undefined || username === undefined || password === undefined) return {};
+  return {
+    sasl: { mechanism: mechanism as 'plain' | 'scram-sha-256' | 'scram-sha-512', username, password },
+  };
+}

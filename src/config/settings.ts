@@ -1,0 +1,158 @@
+import 'reflect-metadata';
+import { plainToInstance, Transform } from 'class-transformer';
+import {
+  IsIn,
+  IsInt,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  Min,
+  ValidateIf,
+  validateSync,
+} from 'class-validator';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** A setting that is missing or wrong. The message is one line that names the variable and says what it must be. */
+export class SettingsError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'SettingsError';
+  }
+}
+
+/** Reads a whole number; anything else stays as it is, for the validation to refuse. */
+const WholeNumber = (): PropertyDecorator =>
+  Transform(({ value }: { value: unknown }) =>
+    typeof value === 'string' && /^-?\d+$/.test(value.trim()) ? Number(value) : value,
+  );
+
+const Whole =
+  (min: number, max: number): PropertyDecorator =>
+  (target, key) => {
+    const message = `must be a whole number from ${min} to ${max}`;
+    WholeNumber()(target, key);
+    IsInt({ message })(target, key);
+    Min(min, { message })(target, key);
+    Max(max, { message })(target, key);
+  };
+
+const OneOf =
+  (...words: string[]): PropertyDecorator =>
+  (target, key) =>
+    IsIn(words, { message: `must be ${words.join(' or ')}` })(target, key);
+
+const BROKERS = /^[^\s,:]+:\d{1,5}(\s*,\s*[^\s,:]+:\d{1,5})*$/;
+
+/**
+ * The environment, typed and checked: a property for each variable, under the variable's own name. Units stand in the
+ * names: `_MS` milliseconds, `_BYTES` bytes, `_COUNT` a number of things.
+ */
+export class Settings {
+  /** TCP port of HTTP; 0: any free one. */
+  @Whole(0, 65535) PORT: number = 3000;
+  /** Address that HTTP listens on. */
+  @IsString() HOST: string = '127.0.0.1';
+  /** Folder of the SQLite files. Made where it is missing. */
+  @IsString() DATA_DIR: string = './data';
+  /** First part of every topic name and of every REST path. */
+  @Matches(/^[A-Za-z0-9_-]{1,100}$/, { message: 'must be 1 to 100 of [A-Za-z0-9_-]' })
+  TOPIC_PREFIX: string = 'state';
+
+  /** `host:port`, several separated by commas. Absent: the in-process bus. */
+  @IsOptional()
+  @Matches(BROKERS, { message: 'must be host:port, several separated by commas' })
+  KAFKA_BROKERS?: string;
+  @IsString() KAFKA_CLIENT_ID: string = 'device-state-replica';
+  /** Consumer group: instances that share it share the work. */
+  @IsString() KAFKA_GROUP_ID: string = 'device-state-replica';
+  /** Partitions of topics that are made; an existing topic must have at least as many. */
+  @Whole(1, 10000) KAFKA_PARTITION_COUNT: number = 12;
+  /** Replicas of each partition of topics that are made; −1: the broker's default. */
+  @Whole(-1, 100) KAFKA_REPLICATION_COUNT: number = -1;
+  @OneOf('on', 'off') KAFKA_TLS: string = 'off';
+  /** PEM files. The CA's is needed only where the system does not know it; the other two for client certificates. */
+  @IsOptional() @IsString() KAFKA_TLS_CA_FILE?: string;
+  @IsOptional() @IsString() KAFKA_TLS_CERT_FILE?: string;
+  @IsOptional() @IsString() KAFKA_TLS_KEY_FILE?: string;
+  @IsOptional() @OneOf('plain', 'scram-sha-256', 'scram-sha-512') KAFKA_SASL_MECHANISM?: string;
+  @ValidateIf((s: Settings) => s.KAFKA_SASL_MECHANISM !== undefined)
+  @IsString({ message: 'is needed with KAFKA_SASL_MECHANISM' })
+  KAFKA_SASL_USERNAME?: string;
+  @ValidateIf((s: Settings) => s.KAFKA_SASL_MECHANISM !== undefined)
+  @IsString({ message: 'is needed with KAFKA_SASL_MECHANISM' })
+  KAFKA_SASL_PASSWORD?: string;
+  /** How long the start waits for a broker. */
+  @Whole(100, 600_000) KAFKA_CONNECT_TIMEOUT_MS: number = 10_000;
+  /** After this long without a sign of life a member's partitions go to others. */
+  @Whole(1000, 600_000) KAFKA_SESSION_TIMEOUT_MS: number = 30_000;
+
+  @OneOf('on', 'off') PUBLISH_DOCUMENTS: string = 'off';
+  @OneOf('record', 'skip') UNCHANGED_UPDATES: string = 'record';
+  /** Desired and reported together, after the merge. */
+  @Whole(64, 512 * KIB) MAX_STATE_BYTES: number = 32 * KIB;
+  @Whole(64, 900 * KIB) MAX_REQUEST_BYTES: number = 128 * KIB;
+  /** Levels of nesting in a section. */
+  @Whole(1, 64) MAX_DEPTH_COUNT: number = 6;
+
+  /** Estimated memory of the replicas that are kept in memory. */
+  @Whole(0, 64 * 1024 * MIB) CACHE_BYTES: number = 256 * MIB;
+  /** Bounds of one unit of work. */
+  @Whole(1, 10_000) BATCH_MAX_COUNT: number = 500;
+  @Whole(KIB, 64 * MIB) BATCH_MAX_BYTES: number = 512 * KIB;
+  /** How long REST waits for the answer to a command. */
+  @Whole(100, 600_000) REQUEST_TIMEOUT_MS: number = 10_000;
+  /** How long a stop waits for the work in hand. */
+  @Whole(0, 600_000) SHUTDOWN_TIMEOUT_MS: number = 10_000;
+  /** The most open event streams (SSE). */
+  @Whole(0, 1_000_000) MAX_FOLLOWER_COUNT: number = 1000;
+  @OneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent') LOG_LEVEL: string = 'info';
+}
+
+/** Part of the design, and not in this version: to accept them in silence would keep state elsewhere than asked for. */
+const NOT_YET = ['EVENTSTORE_CONNECTION_STRING', 'DATABASE_URL'];
+
+/** An environment variable that starts like one of ours and is none is a misspelling. */
+const OUR_PREFIXES =
+  /^(KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_)/;
+
+/**
+ * Reads the settings. An empty variable counts as absent.
+ *
+ * @throws {SettingsError} naming every variable that is wrong, in one line
+ */
+export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
+  const known = new Settings();
+  const names = new Set([...Object.keys(known), ...OPTIONAL]);
+  const given: Record<string, string> = {};
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(environment)) {
+    if (value === undefined || value === '') continue;
+    if (names.has(name)) given[name] = value;
+    else if (NOT_YET.includes(name)) problems.push(`${name}: this version cannot use it yet; unset it`);
+    else if (OUR_PREFIXES.test(name)) problems.push(`${name}: no such setting; see the table in README.md`);
+  }
+  const settings = plainToInstance(Settings, given, { exposeDefaultValues: true });
+  for (const { property, constraints } of validateSync(settings, { stopAtFirstError: true })) {
+    const shown =
+      property.endsWith('PASSWORD') || given[property] === undefined ? '' : `; it is '${given[property]}'`;
+    problems.push(`${property} ${Object.values(constraints ?? {})[0] ?? 'is wrong'}${shown}`);
+  }
+  if ((settings.KAFKA_TLS_CERT_FILE === undefined) !== (settings.KAFKA_TLS_KEY_FILE === undefined)) {
+    problems.push('KAFKA_TLS_CERT_FILE and KAFKA_TLS_KEY_FILE go together');
+  }
+  if (problems.length > 0) throw new SettingsError(problems.join('; '));
+  return settings;
+}
+
+const OPTIONAL = [
+  'KAFKA_BROKERS',
+  'KAFKA_TLS_CA_FILE',
+  'KAFKA_TLS_CERT_FILE',
+  'KAFKA_TLS_KEY_FILE',
+  'KAFKA_SASL_MECHANISM',
+  'KAFKA_SASL_USERNAME',
+  'KAFKA_SASL_PASSWORD',
+];

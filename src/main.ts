@@ -1,0 +1,66 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { type Logger } from 'pino';
+import { CommandIntake } from './adapters/bus/command-intake.strategy.js';
+import { createHttpAdapter, RejectedFilter } from './adapters/http/server.js';
+import { BUS, OBSERVER } from './adapters/http/tokens.js';
+import { AppModule } from './app.module.js';
+import { type Bus } from './application/ports/bus.js';
+import { readSettings, type Settings } from './config/settings.js';
+import { createLogger, NestLogger } from './observability/logger.js';
+import { type Metrics } from './observability/metrics.js';
+
+/** Starts the service; resolves when it takes commands and requests. Throws where it cannot start. */
+async function start(settings: Settings, logger: Logger): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.create(settings, logger),
+    createHttpAdapter(settings.MAX_REQUEST_BYTES),
+    { logger: new NestLogger(logger), bodyParser: false, abortOnError: false },
+  );
+  try {
+    app.useGlobalFilters(new RejectedFilter(app.get<Metrics>(OBSERVER)));
+    app.enableShutdownHooks(['SIGTERM', 'SIGINT']);
+    const description = new DocumentBuilder()
+      .setTitle('Device State Replica')
+      .setDescription('Reported and desired state of devices, and the delta between them')
+      .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+      .build();
+    SwaggerModule.setup('docs', app, () => SwaggerModule.createDocument(app, description));
+    app.connectMicroservice({ strategy: new CommandIntake(app.get<Bus>(BUS)) });
+    await app.startAllMicroservices();
+    await app.listen(settings.PORT, settings.HOST);
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  return app;
+}
+
+/** One line for a person, whatever went wrong. */
+function explain(error: unknown, settings: Settings | undefined): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE') return `PORT: ${settings?.PORT} is in use by another program`;
+  if (code === 'EACCES') return `PORT: ${settings?.PORT} may not be opened by this user`;
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return `HOST: '${settings?.HOST}' is no address of this machine`;
+  return error.message.split('\n', 1)[0] ?? error.name;
+}
+
+let settings: Settings | undefined;
+try {
+  settings = readSettings(process.env);
+  const logger = createLogger(settings.LOG_LEVEL);
+  process.on('unhandledRejection', (error) => {
+    logger.fatal({ err: error }, 'A failure that nothing handles: stopping');
+    process.exit(1);
+  });
+  const app = await start(settings, logger);
+  const bus = settings.KAFKA_BROKERS === undefined ? 'in-process' : settings.KAFKA_BROKERS;
+  logger.info({ url: await app.getUrl(), bus, dataDir: settings.DATA_DIR }, 'Device State Replica is ready');
+} catch (error) {
+  process.stderr.write(`device-state-replica: ${explain(error, settings)}\n`);
+  process.exit(1);
+}

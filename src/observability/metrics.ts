@@ -1,0 +1,142 @@
+import { type Logger } from 'pino';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { type CommandChannel } from '../application/ports/bus.js';
+import { type Observer } from '../application/ports/observer.js';
+import { type Replicas } from '../application/replicas.js';
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Counts and logs what the use cases tell of, for Prometheus and for people. */
+export class Metrics implements Observer {
+  readonly registry = new Registry();
+  private readonly commands: Counter<'channel' | 'outcome'>;
+  private readonly batchSize: Histogram<'channel'>;
+  private readonly batchSeconds: Histogram<'channel'>;
+  private readonly stepSeconds: Histogram<'step'>;
+  private readonly conflicts: Counter;
+  private readonly repeats: Counter;
+  private readonly retries: Counter<'step'>;
+  private readonly failures: Counter<'step'>;
+  private readonly lag: Gauge<'topic' | 'partition'>;
+
+  constructor(private readonly logger: Logger) {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    this.commands = new Counter({
+      name: 'replica_commands_total',
+      help: 'Commands that ended, by outcome: accepted, a refusal code, or dead-letter',
+      labelNames: ['channel', 'outcome'],
+      registers,
+    });
+    this.batchSize = new Histogram({
+      name: 'replica_batch_commands',
+      help: 'Commands in one unit of work',
+      labelNames: ['channel'],
+      buckets: [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000],
+      registers,
+    });
+    this.batchSeconds = new Histogram({
+      name: 'replica_batch_seconds',
+      help: 'From the arrival of a unit of work until its outputs are acknowledged',
+      labelNames: ['channel'],
+      buckets: SECONDS,
+      registers,
+    });
+    this.stepSeconds = new Histogram({
+      name: 'replica_step_seconds',
+      help: 'One call of the event store or the bus',
+      labelNames: ['step'],
+      buckets: SECONDS,
+      registers,
+    });
+    this.conflicts = new Counter({
+      name: 'replica_conflicts_total',
+      help: 'Appends that another writer was faster than; each was decided again',
+      registers,
+    });
+    this.repeats = new Counter({
+      name: 'replica_repeats_total',
+      help: 'Look-ups of commands that came again',
+      registers,
+    });
+    this.retries = new Counter({
+      name: 'replica_retries_total',
+      help: 'Steps that failed and were tried again',
+      labelNames: ['step'],
+      registers,
+    });
+    this.failures = new Counter({
+      name: 'replica_failures_total',
+      help: 'Steps that failed for good; their commands were refused with 500 or 413',
+      labelNames: ['step'],
+      registers,
+    });
+    this.lag = new Gauge({
+      name: 'replica_lag_messages',
+      help: 'Messages of a partition that are not yet processed',
+      labelNames: ['topic', 'partition'],
+      registers,
+    });
+  }
+
+  commandEnded(channel: CommandChannel, outcome: string): void {
+    this.commands.inc({ channel, outcome });
+  }
+
+  batchEnded(channel: CommandChannel, count: number, milliseconds: number): void {
+    this.batchSize.observe({ channel }, count);
+    this.batchSeconds.observe({ channel }, milliseconds / 1000);
+  }
+
+  timed(step: 'append' | 'publish' | 'load', milliseconds: number): void {
+    this.stepSeconds.observe({ step }, milliseconds / 1000);
+  }
+
+  conflict(deviceId: string): void {
+    this.conflicts.inc();
+    this.logger.debug({ deviceId }, 'Another writer appended first; deciding again');
+  }
+
+  repeated(deviceId: string): void {
+    this.repeats.inc();
+    this.logger.debug({ deviceId }, 'A command came again; answering from the history');
+  }
+
+  refused(fields: Parameters<Observer['refused']>[0]): void {
+    this.logger.warn(fields, 'Command refused');
+  }
+
+  retrying(step: string, error: unknown, delayMs: number): void {
+    this.retries.inc({ step });
+    this.logger.warn({ step, err: error, delayMs }, 'Failed; trying again');
+  }
+
+  failed(step: string, error: unknown): void {
+    this.failures.inc({ step });
+    this.logger.error({ step, err: error }, 'Failed for good');
+  }
+
+  /** How far one partition is behind. */
+  lagging(topic: string, partition: number, messages: number): void {
+    this.lag.set({ topic, partition }, messages);
+  }
+
+  /** Gauges that are read when they are asked for. */
+  watch(replicas: Replicas, followers: () => number): void {
+    const gauge = (name: string, help: string, value: () => number): void => {
+      new Gauge({
+        name,
+        help,
+        registers: [this.registry],
+        collect() {
+          this.set(value());
+        },
+      });
+    };
+    gauge('replica_cache_devices', 'Replicas in memory', () => replicas.size.count);
+    gauge('replica_cache_bytes', 'Their memory, by estimate', () => replicas.size.bytes);
+    gauge('replica_cache_hits', 'Look-ups that found a replica in memory', () => replicas.hits);
+    gauge('replica_cache_misses', 'Look-ups that had to load one', () => replicas.misses);
+    gauge('replica_followers', 'Open event streams (SSE)', followers);
+  }
+}
