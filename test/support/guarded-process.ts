@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, closeSync } from 'node:fs';
+import { Writable } from 'node:stream';
 
 /**
  * `exec` gives the program the pid of this shell. The watcher reads a pipe whose other end only the parent
@@ -9,7 +10,6 @@ import { openSync, closeSync } from 'node:fs';
  */
 const WATCHED = `
 folder=$1; shift
-exec 3<&0
 { if ! read -r _ <&3; then
     kill -9 $$ 2>/dev/null
     [ -z "$folder" ] || { sleep 1; rm -rf "$folder"; }
@@ -44,21 +44,24 @@ export async function startGuarded(
   let child: ChildProcess;
   try {
     child = spawn('/bin/sh', ['-c', WATCHED, 'sh', options.removeOnOrphaning ?? '', command, ...args], {
-      stdio: ['pipe', log, log],
+      // Not stdin: Node closes that by itself when the child has ended, before a line could be written.
+      stdio: ['ignore', log, log, 'pipe'],
       env: options.env ?? process.env,
     });
     await once(child, 'spawn');
   } finally {
     closeSync(log);
   }
-  const { pid, stdin } = child;
-  if (pid === undefined || stdin === null) throw new Error(`${command} was started without a pid`);
+  const { pid } = child;
+  const guard = child.stdio[3];
+  if (pid === undefined || !(guard instanceof Writable))
+    throw new Error(`${command} was started without a pid`);
   let hasEnded = false;
   // The watcher may be gone already; that is no error here.
-  stdin.on('error', () => undefined);
+  guard.on('error', () => undefined);
   const exit = once(child, 'exit').then(() => {
     hasEnded = true;
-    stdin.end('ended\n');
+    guard.end('ended\n');
   });
   return {
     pid,
