@@ -1,0 +1,5 @@
+/** Silent, since the reporter's closing line has been printed before it runs. */
+export default async function globalTeardown() {
+  await globalThis.sharedKafka?.stop();
+  globalThis.sharedKafka = undefined;
+}
