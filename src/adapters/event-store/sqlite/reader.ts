@@ -1,0 +1,73 @@
+import type Database from 'better-sqlite3';
+import { EVENT_COLUMNS, type EventRow } from './event-codec.js';
+
+/** A page ends at whichever comes first, so that neither many small nor a few large events fill the memory. */
+const PAGE_COUNT = 256;
+const PAGE_BYTES = 1024 * 1024;
+
+/** A row of the log: that of the event and the name of its stream, null where that is lost. */
+export type LogRow = readonly [...row: EventRow, stream: string | null];
+
+type StreamQuery = Database.Statement<[streamId: number, from: number, limit: number], EventRow>;
+type LogQuery = Database.Statement<[beyond: number, bound: number, limit: number], LogRow>;
+
+/**
+ * The read side of the events file, page by page. Each page is found by the place where the last one ended, so no
+ * statement stays open between two pages and nothing keeps the log file from being copied back.
+ */
+export class SqliteReader {
+  private readonly streamIdOf: Database.Statement<[string], number>;
+  private readonly streamForwards: StreamQuery;
+  private readonly streamBackwards: StreamQuery;
+  private readonly logForwards: LogQuery;
+  private readonly logBackwards: LogQuery;
+
+  constructor(db: Database.Database) {
+    this.streamIdOf = db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck();
+    const stream = (where: string): StreamQuery =>
+      db
+        .prepare<[number, number, number], EventRow>(
+          `SELECT ${EVENT_COLUMNS} FROM events e WHERE e.stream_id = ? AND ${where} LIMIT ?`,
+        )
+        .raw();
+    this.streamForwards = stream('e.revision >= ? ORDER BY e.revision');
+    this.streamBackwards = stream('e.revision <= ? ORDER BY e.revision DESC');
+    // LEFT JOIN: an event whose stream is lost must be seen as damage, not be left out.
+    const log = (where: string): LogQuery =>
+      db
+        .prepare<[number, number, number], LogRow>(
+          `SELECT ${EVENT_COLUMNS}, s.name FROM events e LEFT JOIN streams s ON s.id = e.stream_id
+           WHERE ${where} LIMIT ?`,
+        )
+        .raw();
+    this.logForwards = log('e.position > ? AND e.position <= ? ORDER BY e.position');
+    this.logBackwards = log('e.position < ? AND e.position >= ? ORDER BY e.position DESC');
+  }
+
+  findStreamId(stream: string): number | undefined {
+    return this.streamIdOf.get(stream);
+  }
+
+  /** The next events of a stream, from a revision on, inclusive. */
+  streamPage(streamId: number, backwards: boolean, from: number, maxCount: number): EventRow[] {
+    const query = backwards ? this.streamBackwards : this.streamForwards;
+    return take(query.iterate(streamId, from, Math.min(maxCount, PAGE_COUNT)));
+  }
+
+  /** The next events of the log beyond a position, exclusive, up to a bound, inclusive. */
+  logPage(backwards: boolean, beyond: number, bound: number, maxCount: number): LogRow[] {
+    const query = backwards ? this.logBackwards : this.logForwards;
+    return take(query.iterate(beyond, bound, Math.min(maxCount, PAGE_COUNT)));
+  }
+}
+
+function take<Row extends EventRow | LogRow>(rows: IterableIterator<Row>): Row[] {
+  const page: Row[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    page.push(row);
+    bytes += row[7].length + row[8].length;
+    if (bytes >= PAGE_BYTES) break;
+  }
+  return page;
+}
