@@ -1,0 +1,149 @@
+import {
+  BusError,
+  type BatchHandler,
+  type Bus,
+  type CommandChannel,
+  type OutputChannel,
+  type OutputMessage,
+  type Reply,
+  type ReplyMessage,
+} from '../../../application/ports/bus.js';
+import { pause } from '../timing.js';
+import { createKafka, RETRY } from './client.js';
+import { toBusError } from './errors.js';
+import { Intake } from './intake.js';
+import { Listeners } from './listeners.js';
+import { withDefaults, type KafkaBusOptions, type ResolvedOptions } from './options.js';
+import { Publisher } from './publisher.js';
+import { Requests } from './requests.js';
+import { TopicNames } from './topic-names.js';
+import { ensureTopics } from './topics.js';
+
+const CONNECT_PAUSE_MS = 250;
+
+/** The bus over Apache Kafka. */
+export function createKafkaBus(options: KafkaBusOptions): Bus {
+  return new KafkaBus(withDefaults(options));
+}
+
+class KafkaBus implements Bus {
+  private readonly names: TopicNames;
+  private readonly publisher: Publisher;
+  private readonly requests: Requests;
+  private readonly listeners: Listeners;
+  private readonly intake: Intake;
+  private isConnected = false;
+  private stopped: Promise<void> | undefined;
+
+  constructor(private readonly options: ResolvedOptions) {
+    this.names = new TopicNames(options.topicPrefix);
+    this.publisher = new Publisher(options, this.names);
+    this.requests = new Requests(options, this.names, this.publisher);
+    this.listeners = new Listeners(options, this.names);
+    this.intake = new Intake(options, this.names);
+  }
+
+  async connect(): Promise<void> {
+    this.refuseWhenStopped();
+    const { connectTimeoutMs, brokers } = this.options;
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), connectTimeoutMs);
+    const late = new Promise<never>((_, reject) => {
+      deadline.signal.addEventListener('abort', () => {
+        reject(
+          this.lastConnectError ??
+            new BusError(
+              'unavailable',
+              `KAFKA_BROKERS: no answer from ${brokers.join(',')} within ${connectTimeoutMs} ms`,
+            ),
+        );
+      });
+    });
+    late.catch(() => undefined);
+    try {
+      await Promise.race([this.connectUntil(deadline.signal), late]);
+      this.isConnected = true;
+    } finally {
+      clearTimeout(timer);
+      deadline.abort();
+    }
+  }
+
+  private lastConnectError: BusError | undefined;
+
+  /** A broker that starts together with this service gets the time to come up; a wrong set-up is told at once. */
+  private async connectUntil(deadline: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        await this.prepare(deadline);
+        return;
+      } catch (error) {
+        this.lastConnectError = toBusError(error, this.options.brokers);
+        if (!this.lastConnectError.canRetry || deadline.aborted) throw this.lastConnectError;
+      }
+      await pause(CONNECT_PAUSE_MS, deadline);
+    }
+  }
+
+  private async prepare(deadline: AbortSignal): Promise<void> {
+    const admin = createKafka(this.options).admin({ retry: { ...RETRY, retries: 1 } });
+    const giveUp = (): void => void admin.disconnect().catch(() => undefined);
+    deadline.addEventListener('abort', giveUp);
+    try {
+      await admin.connect();
+      await ensureTopics(admin, this.names, this.options);
+      await this.publisher.connect();
+      await this.requests.listen();
+    } finally {
+      deadline.removeEventListener('abort', giveUp);
+      await admin.disconnect().catch(() => undefined);
+    }
+  }
+
+  async consume(handlers: ReadonlyMap<CommandChannel, BatchHandler>): Promise<void> {
+    this.refuseWhenStopped();
+    if (!this.isConnected)
+      throw new BusError('unavailable', 'The bus is not connected: connect() comes first');
+    if (handlers.size > 0) this.intake.start(handlers);
+  }
+
+  publish(messages: readonly (OutputMessage | ReplyMessage)[]): Promise<void> {
+    return this.publisher.publish(messages);
+  }
+
+  request(
+    channel: CommandChannel,
+    key: string,
+    value: Buffer,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Reply> {
+    return this.requests.request(channel, key, value, headers);
+  }
+
+  listen(channel: OutputChannel, listener: (message: OutputMessage) => void): Promise<() => Promise<void>> {
+    this.refuseWhenStopped();
+    return this.listeners.listen(channel, listener);
+  }
+
+  health(): string | null {
+    if (this.stopped !== undefined) return 'the bus is stopped';
+    if (!this.isConnected) return this.lastConnectError?.message ?? 'not connected to Kafka';
+    return this.intake.health() ?? this.publisher.health();
+  }
+
+  stop(): Promise<void> {
+    this.stopped ??= this.shutDown();
+    return this.stopped;
+  }
+
+  /** The intake first: its last unit still has outputs to send. */
+  private async shutDown(): Promise<void> {
+    await this.intake.stop(this.options.shutdownMs);
+    await Promise.all([this.requests.stop(), this.listeners.stop()]);
+    await this.publisher.stop();
+  }
+
+  private refuseWhenStopped(): void {
+    if (this.stopped !== undefined) throw new BusError('closed', 'The bus is stopped');
+  }
+}

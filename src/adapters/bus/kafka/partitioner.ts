@@ -1,0 +1,48 @@
+import kafkajs, { type ICustomPartitioner } from 'kafkajs';
+import { LRUCache } from 'lru-cache';
+
+const MAX_KEYS = 50_000;
+
+/**
+ * Kafka's own choice of partition (murmur2 of the key), with its hashes remembered: kafkajs computes each with
+ * 64-bit arithmetic, and a batch sends several messages of each key.
+ */
+export class KeyPartitioner {
+  private readonly hashes = new LRUCache<string, number>({ max: MAX_KEYS });
+  private readonly counts = new Map<string, number>();
+  private readonly original = kafkajs.Partitioners.DefaultPartitioner();
+
+  /** For the producer. */
+  readonly create: ICustomPartitioner = () => (choice) => {
+    const { topic, partitionMetadata, message } = choice;
+    const count = partitionMetadata.length;
+    this.counts.set(topic, count);
+    if (typeof message.partition === 'number') return message.partition;
+    if (message.key === null || message.key === undefined) return this.original(choice);
+    return this.hash(message.key) % count;
+  };
+
+  /** Where a message will go, as far as is known: a topic that was not sent to yet counts as one partition. */
+  expect(topic: string, key: Buffer | string | null): number {
+    const count = this.counts.get(topic) ?? 1;
+    return key === null ? 0 : this.hash(key) % count;
+  }
+
+  private hash(key: Buffer | string): number {
+    const text = typeof key === 'string' ? key : key.toString('latin1');
+    // The two namespaces never meet in one topic's keys that are equal as text but not as bytes: only ASCII is shared.
+    const name = typeof key === 'string' ? text : `\u0000${text}`;
+    let hash = this.hashes.get(name);
+    if (hash === undefined) {
+      // With as many partitions as there are positive hashes the partition is the hash.
+      hash = this.original({ topic: '', partitionMetadata: MANY, message: { key, value: null } });
+      this.hashes.set(name, hash);
+    }
+    return hash;
+  }
+}
+
+/** kafkajs only filters this list and takes its length. */
+const MANY = { length: 0x80000000, filter: () => [] } as unknown as Parameters<
+  ReturnType<ICustomPartitioner>
+>[0]['partitionMetadata'];

@@ -1,0 +1,192 @@
+import { type Message, type Producer, type TopicMessages } from 'kafkajs';
+import { BusError, type OutputMessage, type ReplyMessage } from '../../../application/ports/bus.js';
+import { messageOf, settlesWithin } from '../timing.js';
+import { createKafka, RETRY } from './client.js';
+import { isKafkaError, toBusError } from './errors.js';
+import { ForeignReplies } from './foreign-replies.js';
+import type { ResolvedOptions } from './options.js';
+import { KeyPartitioner } from './partitioner.js';
+import { recordBytes, sizeOf, splitIntoRequests, type Addressed } from './request-sizes.js';
+import type { TopicNames } from './topic-names.js';
+
+/** Memory, and the time of one request, are bounded by it; far under brokers' `socket.request.max.bytes`. */
+const MAX_TOTAL_BYTES = 8 * 1024 * 1024;
+const DISCONNECT_MS = 5_000;
+/** A longer key is left out of the dead letter that stands in for its message. */
+const MAX_KEPT_KEY_BYTES = 1_024;
+
+interface Outgoing extends Addressed {
+  /** The channel, for a dead letter that stands in. */
+  readonly channel: string;
+}
+
+/** Sends outputs, in order, each call after the one before. */
+export class Publisher {
+  private readonly partitioner = new KeyPartitioner();
+  private readonly producer: Producer;
+  private queue: Promise<unknown> = Promise.resolve();
+  private readonly foreignReplies: ForeignReplies;
+  private isStopped = false;
+  private lastFailure: string | null = null;
+
+  constructor(
+    private readonly options: ResolvedOptions,
+    private readonly names: TopicNames,
+  ) {
+    this.producer = this.createProducer();
+    this.foreignReplies = new ForeignReplies(options);
+  }
+
+  async connect(): Promise<void> {
+    await this.producer.connect();
+  }
+
+  /** Why nothing could be sent last time; null when it could. */
+  health(): string | null {
+    return this.lastFailure;
+  }
+
+  /** As the port's publish(). */
+  publish(messages: readonly (OutputMessage | ReplyMessage)[]): Promise<void> {
+    const outputs: Outgoing[] = [];
+    for (const message of messages) if (message.channel !== 'reply') outputs.push(this.addressed(message));
+    const replies = messages.filter((message): message is ReplyMessage => message.channel === 'reply');
+    return this.inTurn(async () => {
+      await this.sendAll(outputs);
+      if (replies.length > 0) await this.sendReplies(replies);
+    });
+  }
+
+  /** Sends commands: few and small enough for one request. */
+  send(messages: readonly { topic: string; message: Message }[]): Promise<void> {
+    return this.inTurn(() => this.sendBatch(byTopic(messages)));
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    await settlesWithin(this.queue, DISCONNECT_MS);
+    await Promise.all([settlesWithin(this.producer.disconnect(), DISCONNECT_MS), this.foreignReplies.stop()]);
+  }
+
+  /** One call after the other, so that a retry of one never falls behind the next. */
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.queue.then(async () => {
+      if (this.isStopped) throw new BusError('closed', 'The bus is stopped');
+      try {
+        await work();
+        this.lastFailure = null;
+      } catch (error) {
+        const failure = toBusError(error, this.options.brokers);
+        this.lastFailure = failure.message;
+        throw failure;
+      }
+    });
+    this.queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private addressed({ channel, key, value, headers }: OutputMessage): Outgoing {
+    const topic = this.names.output(channel);
+    const outgoing = {
+      topic,
+      partition: this.partitioner.expect(topic, key),
+      message: { key, value, headers },
+      channel,
+    };
+    const bytes = recordBytes(outgoing.message);
+    return bytes > this.options.maxRequestBytes ? this.tooLarge(outgoing, `${bytes} bytes`) : outgoing;
+  }
+
+  private async sendAll(outgoing: readonly Outgoing[]): Promise<void> {
+    const limits = { partitionBytes: this.options.maxRequestBytes, totalBytes: MAX_TOTAL_BYTES };
+    for (const request of splitIntoRequests(outgoing, limits)) await this.sendRequest(request);
+  }
+
+  private async sendRequest(request: readonly Outgoing[]): Promise<void> {
+    try {
+      await this.sendBatch(byTopic(request));
+    } catch (error) {
+      if (!isKafkaError(error, 'MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE')) throw error;
+      // A topic can have a lower limit than ours. Halves find the messages that are over it.
+      const [only] = request;
+      if (only !== undefined && request.length === 1) {
+        if (only.topic === this.names.output('dead-letter')) {
+          this.options.logger.error({ err: error }, 'Dead letter is too large for its topic: dropped');
+          return;
+        }
+        await this.sendRequest([this.tooLarge(only, messageOf(error))]);
+        return;
+      }
+      const middle = Math.ceil(request.length / 2);
+      await this.sendRequest(request.slice(0, middle));
+      await this.sendRequest(request.slice(middle));
+    }
+  }
+
+  /** The dead letter in place of a message that Kafka does not take. */
+  private tooLarge({ topic, channel, message }: Outgoing, detail: string): Outgoing {
+    const reason = `Too large for topic ${topic}: ${detail}`;
+    const bytes = recordBytes(message);
+    this.options.logger.error(
+      { topic, key: message.key?.toString(), bytes },
+      'Output is too large: sent as a dead letter',
+    );
+    return {
+      topic: this.names.output('dead-letter'),
+      partition: 0,
+      channel: 'dead-letter',
+      message: {
+        key: sizeOf(message.key) > MAX_KEPT_KEY_BYTES ? null : (message.key ?? null),
+        value: JSON.stringify({ code: 413, message: reason }),
+        headers: {
+          reason,
+          'original-channel': channel,
+          'original-bytes': String(bytes),
+          'content-type': 'application/json',
+        },
+      },
+    };
+  }
+
+  /** Replies go where their askers said, which may be nowhere: that is the askers' loss only. */
+  private async sendReplies(replies: readonly ReplyMessage[]): Promise<void> {
+    const own: Outgoing[] = [];
+    const foreign: ReplyMessage[] = [];
+    for (const reply of replies) {
+      if (reply.topic === this.names.replies) own.push(this.addressedReply(reply));
+      else if (!this.names.isOwn(reply.topic)) foreign.push(reply);
+      else this.options.logger.warn({ topic: reply.topic }, 'Reply to one of the own topics is refused');
+    }
+    await this.sendAll(own);
+    await this.foreignReplies.send(foreign);
+  }
+
+  private addressedReply({ channel, topic, partition, key, value, headers }: ReplyMessage): Outgoing {
+    const message: Message = { key, value, headers, ...(partition === null ? {} : { partition }) };
+    return { topic, partition: partition ?? this.partitioner.expect(topic, key), message, channel };
+  }
+
+  private async sendBatch(topicMessages: TopicMessages[]): Promise<void> {
+    await this.producer.sendBatch({ topicMessages, acks: -1 });
+  }
+
+  private createProducer(): Producer {
+    return createKafka(this.options).producer({
+      createPartitioner: this.partitioner.create,
+      allowAutoTopicCreation: false,
+      // Marked experimental in kafkajs. One request at a time keeps the order without it.
+      idempotent: false,
+      retry: RETRY,
+    });
+  }
+}
+
+function byTopic(request: readonly { topic: string; message: Message }[]): TopicMessages[] {
+  const topics = new Map<string, Message[]>();
+  for (const { topic, message } of request) {
+    const messages = topics.get(topic);
+    if (messages === undefined) topics.set(topic, [message]);
+    else messages.push(message);
+  }
+  return [...topics].map(([topic, messages]) => ({ topic, messages }));
+}

@@ -1,0 +1,60 @@
+import type { Message } from 'kafkajs';
+
+/** A message with where it goes. */
+export interface Addressed {
+  readonly topic: string;
+  /** The partition it is expected to go to; only used to bound what goes there at once. */
+  readonly partition: number;
+  readonly message: Message;
+}
+
+/** Kafka's bytes for a record beside its key, value and headers: lengths, deltas, attributes. */
+const RECORD_OVERHEAD_BYTES = 32;
+const HEADER_OVERHEAD_BYTES = 6;
+
+/** The bytes of a record, never less than it has. */
+export function recordBytes({ key, value, headers }: Message): number {
+  let bytes = RECORD_OVERHEAD_BYTES + sizeOf(key) + sizeOf(value);
+  for (const name in headers)
+    bytes += HEADER_OVERHEAD_BYTES + name.length * 3 + sizeOf(headers[name] as Buffer | string);
+  return bytes;
+}
+
+export function sizeOf(part: Buffer | string | null | undefined): number {
+  return part === null || part === undefined ? 0 : Buffer.byteLength(part);
+}
+
+export interface RequestLimits {
+  /** The most bytes for one partition in one request. */
+  readonly partitionBytes: number;
+  /** The most bytes of one request. */
+  readonly totalBytes: number;
+}
+
+/**
+ * Cuts messages into consecutive requests within the limits. Sent one after the other they keep the order of every
+ * partition. kafkajs sends all messages for a partition as one record batch, which a broker refuses when too large.
+ */
+export function splitIntoRequests<T extends Addressed>(messages: readonly T[], limits: RequestLimits): T[][] {
+  const requests: T[][] = [];
+  let request: T[] = [];
+  let total = 0;
+  let perPartition = new Map<string, number>();
+  for (const each of messages) {
+    const bytes = recordBytes(each.message);
+    const place = `${each.partition}|${each.topic}`;
+    let placeBytes = (perPartition.get(place) ?? 0) + bytes;
+    if (request.length > 0 && (placeBytes > limits.partitionBytes || total + bytes > limits.totalBytes)) {
+      requests.push(request);
+      request = [];
+      total = 0;
+      perPartition = new Map();
+      placeBytes = bytes;
+    }
+    request.push(each);
+    total += bytes;
+    perPartition.set(place, placeBytes);
+  }
+  if (request.length > 0) requests.push(request);
+  return requests;
+}

@@ -1,0 +1,339 @@
+import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
+import type {
+  BatchHandler,
+  CommandBatch,
+  CommandChannel,
+  CommandMessage,
+} from '../../../application/ports/bus.js';
+import { BackOff, deferred, messageOf, pause, settlesWithin } from '../timing.js';
+import { splitIntoUnits } from '../work-units.js';
+import { coPartitionedAssigner } from './assigner.js';
+import { RETRY } from './client.js';
+import { encodeLog } from './log-lives.js';
+import type { ResolvedOptions } from './options.js';
+import type { Positions } from './positions.js';
+import type { TopicNames } from './topic-names.js';
+
+/** Short, since a stop waits for the fetch under way. */
+const MAX_WAIT_MS = 500;
+const METADATA_MAX_AGE_MS = 60_000;
+const REDELIVERY_FIRST_MS = 100;
+const REDELIVERY_LAST_MS = 5_000;
+/** How old the knowledge that the topics are still the same may be when a batch is handed over. */
+const LIVES_CHECK_MS = 1_000;
+const WATCH_MS = 5_000;
+/** How much longer than the session's timeout a consumer may show no sign of life. */
+const SILENCE_MARGIN_MS = 15_000;
+const CLOSE_MS = 5_000;
+
+export interface SessionContext {
+  readonly options: ResolvedOptions;
+  readonly names: TopicNames;
+  readonly handlers: ReadonlyMap<CommandChannel, BatchHandler>;
+  readonly positions: Positions;
+}
+
+/** One consumer from its start to its end; a new one is made after each failure. */
+export class Session {
+  /** Resolves with the reason when the session is over; never rejects. */
+  readonly ended: Promise<string>;
+  /** Why commands are not taken now, in one line; null when they are. */
+  problem: string | null = 'joining the consumer group';
+  /** Whether anything was processed, or the group joined: the session was of use. */
+  hasJoined = false;
+
+  private readonly end: (reason: string) => void;
+  private readonly consumer: Consumer;
+  private readonly admin: Admin;
+  private readonly stopping = new AbortController();
+  private generation = 0;
+  private assignment: Record<string, number[]> = {};
+  private placed: Promise<void> = Promise.resolve();
+  private inHand: Promise<void> = Promise.resolve();
+  private isBusy = false;
+  private isOver = false;
+  private starting: Promise<void> = Promise.resolve();
+  private lastSignMs = Date.now();
+  private livesCheckedMs = 0;
+  private watch: NodeJS.Timeout | undefined;
+
+  constructor(
+    kafka: Kafka,
+    private readonly context: SessionContext,
+  ) {
+    const { options } = context;
+    const ended = deferred<string>();
+    this.ended = ended.promise;
+    this.end = (reason) => {
+      if (this.isOver) return;
+      this.isOver = true;
+      this.problem = reason;
+      ended.resolve(reason);
+    };
+    this.admin = kafka.admin({ retry: RETRY });
+    this.consumer = kafka.consumer({
+      groupId: options.groupId,
+      partitionAssigners: [coPartitionedAssigner],
+      sessionTimeout: options.sessionTimeoutMs,
+      heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(options.sessionTimeoutMs / 3))),
+      maxWaitTimeInMs: MAX_WAIT_MS,
+      metadataMaxAge: METADATA_MAX_AGE_MS,
+      allowAutoTopicCreation: false,
+      // Whether and when to start again is decided outside, where it can be seen and interrupted.
+      retry: { ...RETRY, restartOnFailure: async () => false },
+    });
+  }
+
+  /** Joins the group and begins to consume. Rejects, or ends the session, when it cannot. */
+  start(): Promise<void> {
+    this.starting = this.join();
+    return this.starting;
+  }
+
+  private async join(): Promise<void> {
+    const { consumer } = this;
+    const sign = (): void => {
+      this.lastSignMs = Date.now();
+    };
+    consumer.on(consumer.events.GROUP_JOIN, (event) => this.onJoin(event));
+    consumer.on(consumer.events.REBALANCING, () => {
+      this.problem = 'the consumer group rebalances';
+    });
+    consumer.on(consumer.events.CRASH, ({ payload }) => this.end(messageOf(payload.error)));
+    consumer.on(consumer.events.STOP, () => this.end('the consumer stopped'));
+    consumer.on(consumer.events.FETCH_START, sign);
+    consumer.on(consumer.events.FETCH, sign);
+    consumer.on(consumer.events.HEARTBEAT, sign);
+    await Promise.all([this.admin.connect(), consumer.connect()]);
+    await consumer.subscribe({
+      topics: [...this.context.handlers.keys()].map((channel) => this.context.names.command(channel)),
+      fromBeginning: true,
+    });
+    if (this.stopping.signal.aborted) return;
+    this.watch = setInterval(() => void this.lookAround(), WATCH_MS);
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: 1,
+      eachBatch: (payload) => this.onBatch(payload),
+    });
+  }
+
+  /** Lets the unit in hand finish and be committed, for so long at most, and leaves the group. Never rejects. */
+  async close(graceMs: number): Promise<void> {
+    clearInterval(this.watch);
+    this.stopping.abort();
+    await settlesWithin(this.inHand, graceMs);
+    this.end('stopped');
+    this.generation++;
+    // A consumer that is disconnected while it joins would begin to consume afterwards.
+    if (!(await settlesWithin(this.starting, CLOSE_MS))) void this.starting.finally(() => this.disconnect());
+    await settlesWithin(this.disconnect(), CLOSE_MS);
+  }
+
+  private async disconnect(): Promise<void> {
+    await Promise.allSettled([this.consumer.disconnect(), this.admin.disconnect()]);
+  }
+
+  private onJoin({ payload }: ConsumerGroupJoinEvent): void {
+    this.generation++;
+    this.assignment = payload.memberAssignment;
+    this.lastSignMs = Date.now();
+    this.place();
+  }
+
+  /** Finds where to start in the assigned partitions. Batches wait for it. */
+  private place(): void {
+    const generation = this.generation;
+    this.placed = this.findPlaces(generation).catch((error: unknown) => {
+      if (generation === this.generation) this.end(`cannot find the committed offsets: ${messageOf(error)}`);
+    });
+  }
+
+  private async findPlaces(generation: number): Promise<void> {
+    const { options, positions } = this.context;
+    const placements = await positions.place(this.admin, options.groupId, this.assignment);
+    if (generation !== this.generation) return;
+    this.livesCheckedMs = Date.now();
+    for (const { topic, partition, offset, log, reason, committed } of placements) {
+      if (reason === 'made-anew' || reason === 'expired' || reason === 'truncated') {
+        options.logger.warn(
+          { topic, partition, committed, offset, log, reason },
+          `Log is ${reason}: starting at ${offset}`,
+        );
+      }
+      // Without a committed offset kafkajs starts at the earliest one, as we do.
+      if (committed !== offset && !(committed === null && reason === 'first')) {
+        this.consumer.seek({ topic, partition, offset: String(offset) });
+      }
+    }
+    this.hasJoined = true;
+    this.problem = null;
+    options.logger.info(
+      { groupId: options.groupId, assignment: this.assignment },
+      'Joined the consumer group',
+    );
+  }
+
+  private async onBatch(payload: EachBatchPayload): Promise<void> {
+    const done = deferred<void>();
+    this.inHand = done.promise;
+    this.isBusy = true;
+    try {
+      await this.processBatch(payload);
+    } finally {
+      this.isBusy = false;
+      this.lastSignMs = Date.now();
+      done.resolve();
+    }
+  }
+
+  private async processBatch(payload: EachBatchPayload): Promise<void> {
+    const { options, names, handlers, positions } = this.context;
+    const { batch } = payload;
+    const { topic, partition } = batch;
+    await this.settled();
+    const channel = names.channelOf(topic);
+    const handler = channel === undefined ? undefined : handlers.get(channel);
+    const position = positions.get(topic, partition);
+    const first = batch.messages[0];
+    if (channel === undefined || handler === undefined || position === undefined || first === undefined)
+      return;
+    if (this.isOver || this.stopping.signal.aborted || payload.isStale()) return;
+    if (!(this.assignment[topic] ?? []).includes(partition)) return;
+    if (!(await this.areLivesCurrent())) return;
+
+    if (Number(first.offset) < position.next) {
+      // The log went backwards: kafkajs found our offset out of range and began anew, or this is an old fetch.
+      this.place();
+      await this.settled();
+      const next = positions.get(topic, partition)?.next ?? position.next;
+      if (!this.isOver) this.consumer.seek({ topic, partition, offset: String(next) });
+      return;
+    }
+
+    const { generation } = this;
+    const isCurrent = (): boolean =>
+      generation === this.generation && !this.isOver && !this.stopping.signal.aborted;
+    const messages = batch.messages.map((message) =>
+      toCommand(message, channel, topic, partition, position.log),
+    );
+    for (const unit of splitIntoUnits(messages, options)) {
+      if (!isCurrent()) return;
+      if (!(await this.deliver(handler, channel, unit, payload, generation))) return;
+      const last = unit[unit.length - 1] as CommandMessage; // a unit has at least one message
+      const next = last.position.offset + 1;
+      const commit = { partition, offset: String(next), metadata: encodeLog(position.log) };
+      await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [commit] }] });
+      position.next = next;
+      payload.resolveOffset(String(last.position.offset));
+      options.metrics.lag?.(topic, partition, Math.max(0, Number(batch.highWatermark) - next));
+    }
+  }
+
+  /** True: processed, to be committed. False: given up, since the partition went or the bus stops. */
+  private async deliver(
+    handler: BatchHandler,
+    channel: CommandChannel,
+    messages: readonly CommandMessage[],
+    payload: EachBatchPayload,
+    generation: number,
+  ): Promise<boolean> {
+    const { logger, metrics } = this.context.options;
+    const backOff = new BackOff(REDELIVERY_FIRST_MS, REDELIVERY_LAST_MS);
+    const { topic, partition, offset } = (messages[0] as CommandMessage).position; // a unit has at least one message
+    let lost: unknown;
+    const keepAlive = async (): Promise<void> => {
+      try {
+        await payload.heartbeat();
+      } catch (error) {
+        lost ??= error;
+        throw error;
+      }
+    };
+    const isHeld = (): boolean => generation === this.generation && !this.isOver && lost === undefined;
+    const unit: CommandBatch = {
+      channel,
+      messages,
+      keepAlive,
+      isCurrent: () => isHeld() && !this.stopping.signal.aborted,
+    };
+    for (;;) {
+      let failure: unknown;
+      try {
+        await handler(unit);
+        if (isHeld()) {
+          this.problem = null;
+          return true;
+        }
+      } catch (error) {
+        failure = error;
+      }
+      // kafkajs looks at its own error to join again.
+      if (lost !== undefined) throw lost as Error;
+      if (!isHeld() || this.stopping.signal.aborted) return false;
+
+      const delayMs = backOff.next();
+      this.problem = `${topic}[${partition}] is held up at offset ${offset}: ${messageOf(failure)}`;
+      logger.warn(
+        { topic, partition, offset, count: messages.length, delayMs, err: failure },
+        'Batch failed, will be delivered again',
+      );
+      metrics.redelivery?.(topic, partition);
+      for (const until = Date.now() + delayMs; Date.now() < until && !this.stopping.signal.aborted;) {
+        await pause(Math.min(1_000, until - Date.now()), this.stopping.signal);
+        await payload.heartbeat();
+      }
+      if (this.stopping.signal.aborted) return false;
+    }
+  }
+
+  /** Waits until it is known where to start; a rebalance meanwhile begins that again. */
+  private async settled(): Promise<void> {
+    for (let waited: Promise<void> | undefined; waited !== this.placed;) {
+      waited = this.placed;
+      await waited;
+    }
+  }
+
+  /** False, and the session is over, when a topic was deleted, or made anew. */
+  private async areLivesCurrent(): Promise<boolean> {
+    if (Date.now() - this.livesCheckedMs < LIVES_CHECK_MS) return true;
+    const { generation } = this;
+    try {
+      const isCurrent = await this.context.positions.areCurrent(this.admin);
+      this.livesCheckedMs = Date.now();
+      if (!isCurrent) this.end('a command topic was made anew');
+      return isCurrent && generation === this.generation;
+    } catch (error) {
+      this.end(`a command topic is missing, or cannot be looked at: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  /** kafkajs can fall silent without an event (#659), and does not notice every topic that was made anew. */
+  private async lookAround(): Promise<void> {
+    const silentMs = Date.now() - this.lastSignMs;
+    if (!this.isBusy && silentMs > this.context.options.sessionTimeoutMs + SILENCE_MARGIN_MS) {
+      this.end(`the consumer shows no sign of life for ${Math.round(silentMs / 1000)} s`);
+      return;
+    }
+    if (this.problem === null && !this.isBusy) await this.areLivesCurrent();
+  }
+}
+
+function toCommand(
+  message: KafkaMessage,
+  channel: CommandChannel,
+  topic: string,
+  partition: number,
+  log: string,
+): CommandMessage {
+  return {
+    channel,
+    key: message.key,
+    value: message.value,
+    headers: message.headers ?? {},
+    position: { topic, partition, offset: Number(message.offset), timestamp: Number(message.timestamp), log },
+  };
+}

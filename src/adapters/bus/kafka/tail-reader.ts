@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto';
+import type { Admin, Consumer, KafkaMessage } from 'kafkajs';
+import { BackOff, deferred, messageOf, pause, settlesWithin } from '../timing.js';
+import { createKafka, RETRY } from './client.js';
+import type { ResolvedOptions } from './options.js';
+
+const MAX_WAIT_MS = 250;
+const RESTART_FIRST_MS = 100;
+const RESTART_LAST_MS = 5_000;
+const CLOSE_MS = 5_000;
+
+/**
+ * Reads one topic from its end on, for this instance alone, in a group that nobody else has and that is deleted in
+ * the end. Where it begins is pinned before {@link start} resolves, so nothing that is sent afterwards is missed,
+ * though joining a new group takes seconds.
+ */
+export class TailReader {
+  private readonly groupId: string;
+  private readonly next = new Map<number, string>();
+  private readonly stopping = new AbortController();
+  private loop: Promise<void> = Promise.resolve();
+
+  /**
+   * @param partition the only one to read; undefined: all
+   */
+  constructor(
+    private readonly options: ResolvedOptions,
+    private readonly topic: string,
+    private readonly partition: number | undefined,
+    private readonly onMessage: (message: KafkaMessage) => void,
+  ) {
+    this.groupId = `${options.groupId}.tail-${randomUUID()}`;
+  }
+
+  /** Resolves once the place to begin is pinned; rejects when Kafka cannot be asked. */
+  async start(): Promise<void> {
+    await this.withAdmin(async (admin) => {
+      for (const { partition, offset } of await admin.fetchTopicOffsets(this.topic))
+        this.next.set(partition, offset);
+    });
+    this.loop = this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.loop;
+    if (this.next.size === 0) return;
+    // A group that is left behind does no harm: brokers drop it after their retention time.
+    await settlesWithin(
+      this.withAdmin((admin) => admin.deleteGroups([this.groupId])),
+      CLOSE_MS,
+    );
+  }
+
+  private async run(): Promise<void> {
+    const backOff = new BackOff(RESTART_FIRST_MS, RESTART_LAST_MS);
+    while (!this.stopping.signal.aborted) {
+      const consumer = createKafka(this.options).consumer({
+        groupId: this.groupId,
+        sessionTimeout: this.options.sessionTimeoutMs,
+        heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(this.options.sessionTimeoutMs / 3))),
+        maxWaitTimeInMs: MAX_WAIT_MS,
+        allowAutoTopicCreation: false,
+        retry: { ...RETRY, restartOnFailure: async () => false },
+      });
+      const reason = await this.readUntilItEnds(consumer, backOff);
+      if (this.stopping.signal.aborted) return;
+      this.options.logger.warn({ topic: this.topic, reason }, 'Reader of the topic ended, starting another');
+      await pause(backOff.next(), this.stopping.signal);
+    }
+  }
+
+  private async readUntilItEnds(consumer: Consumer, backOff: BackOff): Promise<string> {
+    const ended = deferred<string>();
+    const onStop = (): void => ended.resolve('stopped');
+    this.stopping.signal.addEventListener('abort', onStop);
+    consumer.on(consumer.events.CRASH, ({ payload }) => ended.resolve(messageOf(payload.error)));
+    consumer.on(consumer.events.STOP, () => ended.resolve('the consumer stopped'));
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      backOff.reset();
+      this.place(consumer, payload.memberAssignment[this.topic] ?? []);
+    });
+    const started = this.startConsumer(consumer).catch((error: unknown) => ended.resolve(messageOf(error)));
+    const reason = await ended.promise;
+    this.stopping.signal.removeEventListener('abort', onStop);
+    // A consumer that is disconnected while it joins would begin to read afterwards.
+    if (!(await settlesWithin(started, CLOSE_MS)))
+      void started.then(() => consumer.disconnect()).catch(() => undefined);
+    await settlesWithin(consumer.disconnect(), CLOSE_MS);
+    return reason;
+  }
+
+  private async startConsumer(consumer: Consumer): Promise<void> {
+    await consumer.connect();
+    await consumer.subscribe({ topics: [this.topic], fromBeginning: false });
+    if (this.stopping.signal.aborted) return;
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: async ({ batch }) => {
+        for (const message of batch.messages) {
+          this.next.set(batch.partition, String(Number(message.offset) + 1));
+          this.onMessage(message);
+        }
+      },
+    });
+  }
+
+  /** Runs before the first fetch of an assignment: kafkajs calls its listeners before it goes on. */
+  private place(consumer: Consumer, assigned: readonly number[]): void {
+    const others = assigned.filter(
+      (partition) => this.partition !== undefined && partition !== this.partition,
+    );
+    if (others.length > 0) consumer.pause([{ topic: this.topic, partitions: others }]);
+    for (const partition of assigned) {
+      const offset = this.next.get(partition);
+      if (offset !== undefined) consumer.seek({ topic: this.topic, partition, offset });
+    }
+  }
+
+  private async withAdmin(work: (admin: Admin) => Promise<unknown>): Promise<void> {
+    const admin = createKafka(this.options).admin({ retry: RETRY });
+    try {
+      await admin.connect();
+      await work(admin);
+    } finally {
+      await admin.disconnect().catch(() => undefined);
+    }
+  }
+}
