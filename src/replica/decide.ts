@@ -157,6 +157,7 @@ export function eventsOf(
       state: section,
       ...(state === null ? { scope: 'all' as const } : {}),
       bytesAfter: bytesAfter[name],
+      stateJson: JSON.stringify(section),
     });
   }
   return events;

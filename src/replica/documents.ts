@@ -30,24 +30,25 @@ function leaf(timestamp: number): string {
   return `{"timestamp":${timestamp}}`;
 }
 
-/** A value's metadata in the value's own shape, where all its leaves were set at one time. */
-function stamped(value: JsonValue, timestamp: number): string {
-  if (typeof value !== 'object' || value === null) return leaf(timestamp);
-  if (Array.isArray(value)) return `[${value.map((element) => stamped(element, timestamp)).join(',')}]`;
+/** A value's metadata in the value's own shape, where all its leaves have the same. */
+function stamped(value: JsonValue, leafText: string): string {
+  if (typeof value !== 'object' || value === null) return leafText;
+  if (Array.isArray(value)) return `[${value.map((element) => stamped(element, leafText)).join(',')}]`;
   let text = '';
   for (const key of Object.keys(value)) {
-    text += `${text === '' ? '{' : ','}${JSON.stringify(key)}:${stamped(value[key] as JsonValue, timestamp)}`;
+    text += `${text === '' ? '{' : ','}${JSON.stringify(key)}:${stamped(value[key] as JsonValue, leafText)}`;
   }
   return text === '' ? '{}' : `${text}}`;
 }
 
 /** The metadata of those paths that `value` has. */
 function metadataOf(value: JsonValue, meta: MetaNode): string {
-  if (typeof meta === 'number') return stamped(value, meta);
+  if (typeof meta === 'number') return stamped(value, leaf(meta));
   if (!isObject(value)) return '{}';
   let text = '';
   for (const key of Object.keys(value)) {
-    text += `${text === '' ? '{' : ','}${JSON.stringify(key)}:${metadataOf(value[key] as JsonValue, meta[key] as MetaNode)}`;
+    const inner = metadataOf(value[key] as JsonValue, meta[key] as MetaNode);
+    text += `${text === '' ? '{' : ','}${JSON.stringify(key)}:${inner}`;
   }
   return text === '' ? '{}' : `${text}}`;
 }
@@ -71,8 +72,8 @@ export function acceptedDocument(events: readonly SectionChanged[]): string {
   const metadata: [string, string][] = [];
   for (const event of events) {
     const name = sectionOf(event);
-    state.push([name, JSON.stringify(event.state)]);
-    metadata.push([name, stamped(event.state, event.timestamp)]);
+    state.push([name, event.stateJson ?? JSON.stringify(event.state)]);
+    metadata.push([name, stamped(event.state, leaf(event.timestamp))]);
   }
   return `{"state":${members(state)},"metadata":${members(metadata)},${ending(first)}`;
 }

@@ -43,6 +43,8 @@ export interface SectionChanged {
   readonly clientToken?: string;
   /** Not stored: the section's size after this event, where the decision has already counted it. */
   readonly bytesAfter?: number | undefined;
+  /** Not stored: `state` as JSON text, where it has already been made; both the store and the topics need it. */
+  readonly stateJson?: string;
 }
 
 /** Stored name: `ReplicaDeleted`. Bears the version of the replica that it deletes. */

@@ -22,7 +22,8 @@ export function deviceOf(stream: string): string | null {
 
 /** `{"deviceId","version","timestamp","state"?,"scope"?,"clientToken"?}` */
 export function encodeData(deviceId: string, event: ReplicaEvent): string {
-  const state = event.type === 'ReplicaDeleted' ? '' : `,"state":${JSON.stringify(event.state)}`;
+  const state =
+    event.type === 'ReplicaDeleted' ? '' : `,"state":${event.stateJson ?? JSON.stringify(event.state)}`;
   const scope =
     event.type === 'ReplicaDeleted' || event.scope === undefined ? '' : `,"scope":"${event.scope}"`;
   const token = event.clientToken === undefined ? '' : `,"clientToken":${JSON.stringify(event.clientToken)}`;

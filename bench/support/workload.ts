@@ -1,0 +1,89 @@
+/** A repeatable stream of commands: the same seed gives the same bytes. */
+
+/** Mulberry32: small, fast and good enough to draw devices and sizes with. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Draws 0 … count−1, the k-th with a probability in proportion to 1/(k+1). */
+export function zipf(count: number, random: () => number): () => number {
+  const cumulative = new Float64Array(count);
+  let sum = 0;
+  for (let k = 0; k < count; k++) cumulative[k] = sum += 1 / (k + 1);
+  return () => {
+    const wanted = random() * sum;
+    let low = 0;
+    let high = count - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((cumulative[middle] as number) < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+}
+
+export interface Command {
+  readonly key: string;
+  readonly value: Buffer;
+}
+
+const WORDS =
+  'idle heating cooling fan auto manual eco boost north south east west open closed ok warn'.split(' ');
+
+/**
+ * Updates of 250 to 800 bytes for `devices` devices, Zipf. Nine of ten are reports of readings, every third of them
+ * with the device's settings; each changes something, and so sends accepted and delta. One of ten asks for other
+ * settings, which are outstanding until a report confirms them.
+ */
+export function makeCommands(count: number, devices: number, seed: number): Command[] {
+  const random = randomFrom(seed);
+  const device = zipf(devices, random);
+  const settings = new Map<number, Record<string, unknown>>();
+  const commands: Command[] = [];
+  for (let i = 0; i < count; i++) {
+    const size = 250 + Math.floor(random() * 550);
+    const id = device();
+    let section = 'reported';
+    let state: Record<string, unknown>;
+    if (i % 10 === 9) {
+      section = 'desired';
+      const wanted = {
+        power: pick(random),
+        target: Math.floor(random() * 60) / 2,
+        interval: 1 + Math.floor(random() * 60),
+      };
+      settings.set(id, wanted);
+      state = {
+        settings: wanted,
+        note: pick(random)
+          .repeat(Math.ceil((size - 160) / 6))
+          .slice(0, Math.max(0, size - 160)),
+      };
+    } else {
+      state = { seq: seed * 1_000_000 + i, network: { rssi: -Math.floor(random() * 90), channel: 11 } };
+      const confirmed = i % 3 === 0 ? settings.get(id) : undefined;
+      if (confirmed !== undefined) state['settings'] = confirmed;
+      for (let n = 0; JSON.stringify(state).length < size - 60; n++) {
+        state[`sensor${n}`] = {
+          value: Math.round(random() * 1000) / 10,
+          state: pick(random),
+          ...(n % 3 === 0 ? { levels: [Math.floor(random() * 10), Math.floor(random() * 10)] } : {}),
+        };
+      }
+    }
+    const body = { state: { [section]: state }, clientToken: `t-${i}` };
+    commands.push({ key: `device-${id}`, value: Buffer.from(JSON.stringify(body)) });
+  }
+  return commands;
+}
+
+function pick(random: () => number): string {
+  return WORDS[Math.floor(random() * WORDS.length)] as string;
+}
