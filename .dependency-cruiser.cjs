@@ -13,11 +13,15 @@ module.exports = {
       comment: 'Use cases and ports import the core, themselves and Node; no adapter, no framework.',
       severity: 'error',
       from: { path: '^src/application/' },
-      to: { pathNot: ['^src/(application|replica)/', '^node_modules/lru-cache/'], dependencyTypesNot: ['core'] },
+      to: {
+        pathNot: ['^src/(application|replica)/', '^node_modules/lru-cache/'],
+        dependencyTypesNot: ['core'],
+      },
     },
     {
       name: 'adapters-do-not-know-each-other',
-      comment: 'An adapter imports its own folder, the ports and the core; only the composition root joins them.',
+      comment:
+        'An adapter imports its own folder, the ports and the core; only the composition root joins them.',
       severity: 'error',
       from: { path: '^src/adapters/([^/]+)/' },
       to: { path: '^src/adapters/([^/]+)/', pathNot: '^src/adapters/$1/' },
@@ -34,6 +38,9 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'require', 'node', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
   },
 };

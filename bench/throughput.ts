@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import kafkajs, { type Admin, type Producer } from 'kafkajs';
-import { startKafkaBroker } from '../test/support/kafka-broker.js';
+import { type KafkaBroker, startKafkaBroker } from '../test/support/kafka-broker.js';
 import { cpuMicros, machine, median, pin, spawnPinned } from './support/machine.js';
 import { makeCommands } from './support/workload.js';
 
@@ -45,7 +45,7 @@ const { Kafka, logLevel, Partitioners } = kafkajs;
 async function main(): Promise<void> {
   const given = process.env['KAFKA_BROKERS'];
   const broker = given === undefined ? await startKafkaBroker() : null;
-  const brokers = given ?? broker?.brokers;
+  const brokers = given ?? (broker as KafkaBroker).brokers;
   if (broker !== null) pin(broker.pid, 0);
   pin(process.pid, 0);
   const dataDir = mkdtempSync(join(tmpdir(), 'bench-'));

@@ -58,19 +58,17 @@ export function makeCommands(count: number, devices: number, seed: number): Comm
         power: pick(random),
         target: Math.floor(random() * 60) / 2,
         interval: 1 + Math.floor(random() * 60),
+        schedule: pick(random)
+          .repeat(300)
+          .slice(0, size - 150),
       };
       settings.set(id, wanted);
-      state = {
-        settings: wanted,
-        note: pick(random)
-          .repeat(Math.ceil((size - 160) / 6))
-          .slice(0, Math.max(0, size - 160)),
-      };
+      state = { settings: wanted };
     } else {
       state = { seq: seed * 1_000_000 + i, network: { rssi: -Math.floor(random() * 90), channel: 11 } };
-      const confirmed = i % 3 === 0 ? settings.get(id) : undefined;
+      const confirmed = i % 3 === 0 && size > 500 ? settings.get(id) : undefined;
       if (confirmed !== undefined) state['settings'] = confirmed;
-      for (let n = 0; JSON.stringify(state).length < size - 60; n++) {
+      for (let n = 0; JSON.stringify(state).length < size - 100; n++) {
         state[`sensor${n}`] = {
           value: Math.round(random() * 1000) / 10,
           state: pick(random),
