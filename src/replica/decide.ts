@@ -42,9 +42,13 @@ export function recognise(replica: Replica, origin: Origin): Recognition {
   if (mark !== undefined && source.offset <= mark.maxOffset) {
     if (isRecordedAs(mark, source, fingerprint)) return REPEAT;
     // Within one life of a topic offsets only grow. In another life the offset proves nothing; but a repeat bears
-    // the record timestamp that was recorded, which cannot be later than the latest of them.
+    // the record timestamp that was recorded, which cannot be later than the latest of them. And what an earlier log
+    // had may come again under the latest log's name: the two may be one life.
     const readBeyond =
-      source.log === mark.log ? source.offset <= mark.offset : source.timestamp <= mark.maxTimestamp;
+      source.log === mark.log
+        ? source.offset <= mark.offset ||
+          (source.offset <= mark.priorOffset && source.timestamp <= mark.priorTimestamp)
+        : source.timestamp <= mark.maxTimestamp;
     if (readBeyond) return PAST;
   }
   return recogniseById(replica, origin);

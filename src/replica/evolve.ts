@@ -95,13 +95,23 @@ function remember(replica: Replica, origin: Origin): void {
       log: source.log,
       maxOffset: source.offset,
       maxTimestamp: source.timestamp,
+      priorOffset: -1,
+      priorTimestamp: -1,
     };
     replica.sources.set(key, first);
   } else {
-    mark.offset = source.offset;
-    mark.timestamp = source.timestamp;
-    mark.fingerprint = fingerprint;
-    mark.log = source.log;
+    if (source.log !== mark.log) {
+      mark.priorOffset = mark.maxOffset;
+      mark.priorTimestamp = mark.maxTimestamp;
+    }
+    // A command may be recorded after a later one of its log: it was refused at first. The later one stays the mark,
+    // or what is between them would look new.
+    if (source.log !== mark.log || source.offset >= mark.offset) {
+      mark.offset = source.offset;
+      mark.timestamp = source.timestamp;
+      mark.fingerprint = fingerprint;
+      mark.log = source.log;
+    }
     mark.maxOffset = Math.max(mark.maxOffset, source.offset);
     mark.maxTimestamp = Math.max(mark.maxTimestamp, source.timestamp);
   }

@@ -9,17 +9,20 @@ export interface MetaObject {
   [key: string]: MetaNode;
 }
 
-/** The last command that was recorded from one partition of a bus, and what is known of those before it. */
+/** The furthest command that was recorded from one partition of a bus, and what is known of the others. */
 export interface SourceMark {
-  /** Offset, record timestamp and fingerprint of the last recorded command. */
+  /** Offset, record timestamp and fingerprint of the recorded command that is furthest in the latest log. */
   offset: number;
   timestamp: number;
   fingerprint: string;
   /** The life of the topic in which that offset counts. */
   log: string;
-  /** The highest offset and record timestamp recorded from this partition, over all lives of the topic. */
+  /** The highest offset and record timestamp recorded from this partition, over all logs. */
   maxOffset: number;
   maxTimestamp: number;
+  /** The same, but over the logs before the latest one alone: it may be the same life by another name. −1: none. */
+  priorOffset: number;
+  priorTimestamp: number;
 }
 
 /**
