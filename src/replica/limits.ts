@@ -46,12 +46,14 @@ export interface WalkResult {
  *
  * @param checkStrings whether strings can hold a NUL or a lone surrogate at all: in valid UTF-8 only by an escape
  * @param name the key under which the value stands, for the message
+ * @param inArray whether the value is part of an array: there no merge removes a null, at whatever depth
  */
 export function checkValue(
   value: JsonValue,
   checkStrings: boolean,
   seen: WalkResult,
   name: string,
+  inArray = false,
 ): Refusal | null {
   if (typeof value === 'string') return checkStrings ? checkString(value, name) : null;
   if (typeof value === 'number') {
@@ -60,11 +62,11 @@ export function checkValue(
     if (value > Number.MAX_SAFE_INTEGER || value < -Number.MAX_SAFE_INTEGER) return inexact(name);
     return null;
   }
-  if (typeof value !== 'object' || value === null) return null;
+  if (value === null) return inArray ? bad(`An array cannot hold null: '${shown(name)}'`) : null;
+  if (typeof value !== 'object') return null;
   if (Array.isArray(value)) {
     for (const element of value) {
-      if (element === null) return bad(`An array cannot hold null: '${shown(name)}'`);
-      const refusal = checkValue(element, checkStrings, seen, name);
+      const refusal = checkValue(element, checkStrings, seen, name, true);
       if (refusal) return refusal;
     }
     return null;
@@ -78,7 +80,7 @@ export function checkValue(
       const refusal = checkString(key, key);
       if (refusal) return refusal;
     }
-    const refusal = checkValue(value[key] as JsonValue, checkStrings, seen, key);
+    const refusal = checkValue(value[key] as JsonValue, checkStrings, seen, key, inArray);
     if (refusal) return refusal;
   }
   return null;
