@@ -25,54 +25,72 @@ export function parseFollowId(id: string): FollowPosition | null {
   return match === null ? null : { revision: Number(match[1]), part: Number(match[2]) };
 }
 
-/** Wakes followers when their device's stream grows. One subscription to the store serves them all. */
+/**
+ * Wakes followers when their device's stream grows. One subscription to the store serves them all, and there is none
+ * while nobody follows.
+ */
 export class DeviceSignals {
   private readonly waiting = new Map<string, Set<() => void>>();
-  private readonly stopping = new AbortController();
+  private subscription: { readonly abort: AbortController; readonly ended: Promise<void> } | null = null;
+  private stopped = false;
 
   constructor(
     private readonly store: EventStore,
     private readonly onError: (error: unknown) => void,
   ) {}
 
-  /** Runs until `stop`; comes back by itself after an error. */
-  async run(): Promise<void> {
-    const { signal } = this.stopping;
+  /** Calls back at each growth of the device's stream, until the returned function is called. */
+  watch(deviceId: string, listener: () => void): () => void {
+    const stream = streamOf(deviceId);
+    const listeners = this.waiting.get(stream) ?? new Set();
+    this.waiting.set(stream, listeners.add(listener));
+    if (this.subscription === null && !this.stopped) {
+      const abort = new AbortController();
+      this.subscription = { abort, ended: this.run(abort.signal) };
+    }
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.waiting.delete(stream);
+      if (this.waiting.size > 0) return;
+      this.subscription?.abort.abort();
+      this.subscription = null;
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.subscription?.abort.abort();
+    await this.subscription?.ended;
+  }
+
+  /** Comes back by itself after an error. */
+  private async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         for await (const item of this.store.subscribe({ after: 'end', signal })) {
           if (item.kind === 'event') this.wake(item.event.stream);
+          // Before it was listening, and while it was away, something may have been missed.
+          else this.wakeAll();
         }
         return;
       } catch (error) {
         if (signal.aborted) return;
         this.onError(error);
-        await new Promise((resolve) => setTimeout(resolve, 1000));
-        // Something may have been missed meanwhile.
-        for (const stream of [...this.waiting.keys()]) this.wake(stream);
+        await new Promise((resolve) => setTimeout(resolve, RESUBSCRIBE_MS));
       }
     }
-  }
-
-  stop(): void {
-    this.stopping.abort();
   }
 
   private wake(stream: string): void {
     for (const listener of this.waiting.get(stream) ?? []) listener();
   }
 
-  /** Calls back at each growth of the device's stream, until the returned function is called. */
-  watch(deviceId: string, listener: () => void): () => void {
-    const stream = streamOf(deviceId);
-    const listeners = this.waiting.get(stream) ?? new Set();
-    this.waiting.set(stream, listeners.add(listener));
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0) this.waiting.delete(stream);
-    };
+  private wakeAll(): void {
+    for (const stream of this.waiting.keys()) this.wake(stream);
   }
 }
+
+const RESUBSCRIBE_MS = 1000;
 
 /**
  * The outputs of one device, from its log: after `from`, or from now on, without a gap, until the signal ends it.

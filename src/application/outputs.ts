@@ -96,7 +96,7 @@ export class Outputs {
       ce_id: `${id}:${channel}`,
       ce_type: `${this.options.typePrefix}.${channel}`,
     };
-    into.push({ channel, key: deviceId, value, headers });
+    into.push({ channel, key: deviceId, value: value === null ? null : Buffer.from(value), headers });
   }
 
   private common(

@@ -80,8 +80,8 @@ export class ProcessCommands {
     const works = this.group(batch, messages);
     await this.deps.locks.run(works.keys(), () => this.record(batch, [...works.values()]));
     await this.publish(batch, messages.flat());
-    for (const work of works.values()) {
-      for (const item of work.items) observer.commandEnded(batch.channel, item.outcome);
+    for (const [outcome, count] of countOutcomes(works.values())) {
+      observer.commandsEnded(batch.channel, outcome, count);
     }
     observer.batchEnded(batch.channel, batch.messages.length, performance.now() - start);
   }
@@ -104,7 +104,7 @@ export class ProcessCommands {
           partition,
           offset,
         });
-        observer.commandEnded(batch.channel, 'dead-letter');
+        observer.commandsEnded(batch.channel, 'dead-letter', 1);
         continue;
       }
       let work = works.get(incoming.deviceId);
@@ -385,6 +385,14 @@ export class ProcessCommands {
     }
     if (!batch.isCurrent()) throw new BatchAbandoned();
   }
+}
+
+function countOutcomes(works: Iterable<DeviceWork>): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const work of works) {
+    for (const { outcome } of work.items) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  }
+  return counts;
 }
 
 function newWork(deviceId: string): DeviceWork {

@@ -124,7 +124,7 @@ function check({ root, text, scan }: Parsed): Refusal | null {
   if (refusal) return refusal;
   // JSON.parse keeps the last of equal keys: then the text has more members than the result.
   if (seen.members !== scan.members) return bad(`Duplicate key: '${shown(findDuplicate(text))}'`).refusal;
-  if (seen.hasZero && (scan.hasExponent || text.length > UNDERFLOW_DIGITS)) {
+  if (seen.hasZero && (scan.hasExponent || text.includes(UNDERFLOWING_ZEROS))) {
     const literal = findUnderflow(text);
     if (literal !== null) return inexact(literal);
   }
@@ -210,8 +210,8 @@ function findDuplicate(text: string): string {
   return '';
 }
 
-/** Without an exponent a number needs more digits than this to be so small that it becomes 0. */
-const UNDERFLOW_DIGITS = 320;
+/** Without an exponent a number needs more zeros than this to be so small that it becomes 0. */
+const UNDERFLOWING_ZEROS = '0'.repeat(300);
 
 /** The first number that is not 0 but becomes 0, such as 1e-400; null: none. */
 function findUnderflow(text: string): string | null {

@@ -108,7 +108,7 @@ export class AnswerGets {
       const reason = keyReason(message.key);
       outputs.deadLetter(messages, message, reason);
       observer.refused({ deviceId, code: 'dead-letter', reason, topic, partition, offset });
-      observer.commandEnded('get', 'dead-letter');
+      observer.commandsEnded('get', 'dead-letter', 1);
       return messages;
     }
     const id = deriveId(
@@ -123,7 +123,7 @@ export class AnswerGets {
         if (reading !== null) {
           const response = { version: reading.version, timestamp: clock(), accepted: reading.document };
           outputs.accepted(messages, message, deviceId, id, response);
-          observer.commandEnded('get', 'accepted');
+          observer.commandsEnded('get', 'accepted', 1);
           return messages;
         }
         refusal = refusals.notFound(deviceId);
@@ -135,7 +135,7 @@ export class AnswerGets {
     }
     outputs.rejected(messages, message, deviceId, id, refusal, clock(), clientToken);
     observer.refused({ deviceId, code: refusal.code, reason: refusal.message, topic, partition, offset });
-    observer.commandEnded('get', String(refusal.code));
+    observer.commandsEnded('get', String(refusal.code), 1);
     return messages;
   }
 }

@@ -79,8 +79,8 @@ export class Metrics implements Observer {
     });
   }
 
-  commandEnded(channel: CommandChannel, outcome: string): void {
-    this.commands.inc({ channel, outcome });
+  commandsEnded(channel: CommandChannel, outcome: string, count: number): void {
+    this.commands.inc({ channel, outcome }, count);
   }
 
   batchEnded(channel: CommandChannel, count: number, milliseconds: number): void {

@@ -43,12 +43,11 @@ interface Follower {
  * without a gap; its rejections, which are not recorded, come live from the bus and have no id.
  */
 @Injectable()
-export class DeviceFollowers implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class DeviceFollowers implements BeforeApplicationShutdown {
   private readonly followers = new Map<string, Set<Follower>>();
   private open = 0;
   private stopListening: Promise<() => Promise<void>> | undefined;
   private readonly signals: DeviceSignals;
-  private running: Promise<void> = Promise.resolve();
 
   constructor(
     @Inject(BUS) private readonly bus: Bus,
@@ -63,16 +62,11 @@ export class DeviceFollowers implements OnApplicationBootstrap, BeforeApplicatio
     return this.open;
   }
 
-  onApplicationBootstrap(): void {
-    this.running = this.signals.run();
-  }
-
   async beforeApplicationShutdown(): Promise<void> {
-    this.signals.stop();
     for (const group of this.followers.values()) {
       for (const follower of group) follower.abort.abort();
     }
-    await this.running;
+    await this.signals.stop();
   }
 
   /** Answers with the stream and resolves when it has ended. */

@@ -3,7 +3,7 @@ import { type CommandChannel } from './bus.js';
 /** What the use cases tell of their work, for metrics and logs. No call throws or waits. */
 export interface Observer {
   /** @param outcome `accepted`, a refusal's code, or `dead-letter` */
-  commandEnded(channel: CommandChannel, outcome: string): void;
+  commandsEnded(channel: CommandChannel, outcome: string, count: number): void;
   /** @param count commands of one batch @param milliseconds from its arrival until its outputs were acknowledged */
   batchEnded(channel: CommandChannel, count: number, milliseconds: number): void;
   /** How long one call of the store or the bus took. */

@@ -7,6 +7,7 @@ import kafkajs, {
 } from 'kafkajs';
 import { installCodecs } from './codecs.js';
 import { installIdleTimerFix } from './idle-timer.js';
+import { installRecordEncoder } from './record-encoder.js';
 import type { KafkaSasl, ResolvedOptions } from './options.js';
 import { installTopicIds } from './topic-ids.js';
 
@@ -28,6 +29,7 @@ const CONNECTION_TIMEOUT_MS = 3_000;
  */
 export function createKafka(options: ResolvedOptions): Kafka {
   installIdleTimerFix();
+  installRecordEncoder();
   installTopicIds();
   installCodecs();
   const config: KafkaConfig = {
@@ -38,7 +40,7 @@ export function createKafka(options: ResolvedOptions): Kafka {
     authenticationTimeout: Math.min(CONNECTION_TIMEOUT_MS, options.connectTimeoutMs),
     requestTimeout: 30_000,
     retry: RETRY,
-    logLevel: kafkajs.logLevel.WARN,
+    logLevel: process.env.KDBG ? kafkajs.logLevel.DEBUG : kafkajs.logLevel.WARN,
     logCreator: logTo(options),
   };
   if (options.sasl !== undefined) config.sasl = saslOptions(options.sasl);

@@ -64,3 +64,29 @@ export const metadataV0Response = load('kafkajs/src/protocol/requests/metadata/v
 };
 export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue') as { prototype: RequestQueue })
   .prototype;
+
+/** What kafkajs encodes as one record. */
+export interface RecordParts {
+  readonly offsetDelta?: number;
+  readonly timestampDelta?: number;
+  readonly key?: Buffer | string | null;
+  readonly value?: Buffer | string | null;
+  readonly headers?: Readonly<
+    Record<string, Buffer | string | readonly (Buffer | string)[] | null | undefined>
+  >;
+}
+
+/** The part of kafkajs' Encoder that a record batch looks at. */
+export interface EncodedRecord {
+  readonly buf: Buffer;
+  readonly buffer: Buffer;
+}
+
+const RECORD_MODULE = 'kafkajs/src/protocol/recordBatch/record/v0';
+export const originalRecordEncoder = load(RECORD_MODULE) as (parts: RecordParts) => EncodedRecord;
+
+/** kafkajs loads its produce request, and with it the record encoder, only at the first send: until then it can be replaced. */
+export function replaceRecordEncoder(encoder: (parts: RecordParts) => EncodedRecord): void {
+  const module = load.cache[load.resolve(RECORD_MODULE)];
+  if (module !== undefined) module.exports = encoder;
+}
