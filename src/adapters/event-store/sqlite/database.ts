@@ -2,7 +2,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { EventStoreError } from '../../../application/ports/event-store.js';
-import { toEventStoreError } from './errors.js';
+import { codeOf, toEventStoreError } from './errors.js';
 import { lockDataDir, type DataDirLock } from './lock.js';
 
 const EVENTS_FILE = 'events.db';
@@ -81,12 +81,25 @@ export function openDatabase(dataDir: string, cacheBytes: number): OpenDatabase 
 
 function makeDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true });
+    makeWithParents(directory);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    const code = codeOf(error);
     const isFile = code === 'EEXIST' || code === 'ENOTDIR';
     const what = isFile ? `${directory} is not a folder` : `the folder ${directory} cannot be made`;
     throw new EventStoreError('unavailable', `DATA_DIR: ${what} (${code})`, { cause: error });
+  }
+}
+
+/** Not by `recursive: true`: below /proc, where a mkdir says ENOENT although the parent stands, Node never returns. */
+function makeWithParents(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  try {
+    mkdirSync(directory);
+  } catch (error) {
+    const parent = dirname(directory);
+    if (codeOf(error) !== 'ENOENT' || parent === directory) throw error;
+    makeWithParents(parent);
+    mkdirSync(directory);
   }
 }
 
@@ -118,6 +131,8 @@ function configure(db: Database.Database, path: string, cacheBytes: number): voi
   db.pragma('wal_autocheckpoint = 4000');
   db.pragma(`journal_size_limit = ${64 * 1024 * 1024}`);
   db.pragma(`cache_size = -${Math.ceil(cacheBytes / 1024)}`);
+  // Waiting blocks the process. Readers are never waited for; another writer is refused, to be tried again.
+  db.pragma('busy_timeout = 250');
 }
 
 function demand(path: string, name: string, wanted: unknown, actual: unknown): void {

@@ -1,4 +1,3 @@
-import Database from 'better-sqlite3';
 import { EventStoreError, type EventStoreErrorCode } from '../../../application/ports/event-store.js';
 
 /**
@@ -13,10 +12,19 @@ export function toEventStoreError(error: unknown, place: string): EventStoreErro
   return new EventStoreError(code, `DATA_DIR: ${place} ${what}`, { cause: error });
 }
 
+/**
+ * The code of an error of SQLite (`SQLITE_…`) or of the system (`ENOENT`), or an empty text. By its shape and not by
+ * its class: the native module keeps the class of whichever copy of better-sqlite3 was loaded first.
+ */
+export function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+}
+
 function classify(error: unknown): [EventStoreErrorCode, string] {
-  const message = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof Database.SqliteError)) return ['unavailable', `failed: ${message}`];
-  const { code } = error;
+  const code = codeOf(error);
+  const message =
+    typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
+  if (!code.startsWith('SQLITE_')) return ['unavailable', `failed: ${message}`];
   if (code.startsWith('SQLITE_FULL')) return ['unavailable', 'cannot grow: the disk is full'];
   if (code.startsWith('SQLITE_READONLY')) return ['unavailable', `is not writable (${code})`];
   if (code.startsWith('SQLITE_CANTOPEN')) return ['unavailable', `cannot be opened (${code})`];
@@ -38,7 +46,7 @@ function classify(error: unknown): [EventStoreErrorCode, string] {
  */
 export function toCommitError(error: unknown, place: string): EventStoreError {
   const mapped = toEventStoreError(error, place);
-  const isHalfWay = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_IOERR');
+  const isHalfWay = codeOf(error).startsWith('SQLITE_IOERR');
   if (!isHalfWay || mapped.code !== 'unavailable') return mapped;
   return new EventStoreError('outcome-unknown', mapped.message, { cause: error });
 }

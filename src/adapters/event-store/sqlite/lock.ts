@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { EventStoreError } from '../../../application/ports/event-store.js';
-import { toEventStoreError } from './errors.js';
+import { codeOf, toEventStoreError } from './errors.js';
 
 const LOCK_FILE = 'lock.db';
 
@@ -30,7 +30,7 @@ export function lockDataDir(dataDir: string): DataDirLock {
     return { release: () => held.close() };
   } catch (error) {
     db?.close();
-    if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')) {
+    if (codeOf(error).startsWith('SQLITE_BUSY')) {
       const message = `DATA_DIR: ${dataDir} is in use by another process`;
       throw new EventStoreError('unavailable', message, { cause: error });
     }
