@@ -7,6 +7,7 @@ import kafkajs, {
 } from 'kafkajs';
 import { installCodecs } from './codecs.js';
 import { installIdleTimerFix } from './idle-timer.js';
+import { installRecordBatchEncoder } from './record-batch-encoder.js';
 import { installRecordEncoder } from './record-encoder.js';
 import type { KafkaSasl, ResolvedOptions } from './options.js';
 import { installTopicIds } from './topic-ids.js';
@@ -30,6 +31,7 @@ const CONNECTION_TIMEOUT_MS = 3_000;
 export function createKafka(options: ResolvedOptions): Kafka {
   installIdleTimerFix();
   installRecordEncoder();
+  installRecordBatchEncoder();
   installTopicIds();
   installCodecs();
   const config: KafkaConfig = {

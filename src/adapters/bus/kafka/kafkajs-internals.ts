@@ -6,6 +6,9 @@ import { createRequire } from 'node:module';
  */
 
 export interface Encoder {
+  buf: Buffer;
+  offset: number;
+  ensureAvailable(this: Encoder, length: number): void;
   writeInt8(value: number): Encoder;
   writeInt16(value: number): Encoder;
   writeInt32(value: number): Encoder;
@@ -54,7 +57,8 @@ export interface RequestQueue {
 
 const load = createRequire(import.meta.url);
 
-export const EncoderClass = load('kafkajs/src/protocol/encoder') as new () => Encoder;
+export const EncoderClass = load('kafkajs/src/protocol/encoder') as { new (): Encoder; prototype: Encoder };
+export const encoderPrototype = EncoderClass.prototype;
 export const DecoderClass = load('kafkajs/src/protocol/decoder') as new (buffer: Buffer) => Decoder;
 export const metadataDefinition = load(
   'kafkajs/src/protocol/requests/metadata',
@@ -89,4 +93,31 @@ export const originalRecordEncoder = load(RECORD_MODULE) as (parts: RecordParts)
 export function replaceRecordEncoder(encoder: (parts: RecordParts) => EncodedRecord): void {
   const module = load.cache[load.resolve(RECORD_MODULE)];
   if (module !== undefined) module.exports = encoder;
+}
+
+/** What kafkajs encodes as one record batch. */
+export interface RecordBatchParts {
+  readonly records: readonly EncodedRecord[];
+  readonly compression: number;
+  readonly transactional: boolean;
+  readonly firstTimestamp: number;
+  readonly maxTimestamp: number;
+  readonly lastOffsetDelta: number;
+  readonly producerId?: { readonly value: bigint } | number | string | null;
+  readonly producerEpoch?: number;
+  readonly firstSequence?: number;
+}
+
+export interface EncodedBatch extends EncodedRecord {
+  size(): number;
+}
+
+type RecordBatchEncoder = (parts: RecordBatchParts) => Promise<EncodedBatch>;
+
+const recordBatchModule = load('kafkajs/src/protocol/recordBatch/v0') as { RecordBatch: RecordBatchEncoder };
+export const originalRecordBatchEncoder = recordBatchModule.RecordBatch;
+
+/** As {@link replaceRecordEncoder}. */
+export function replaceRecordBatchEncoder(encoder: RecordBatchEncoder): void {
+  recordBatchModule.RecordBatch = encoder;
 }

@@ -53,6 +53,7 @@ export class Session {
   private isBusy = false;
   private isOver = false;
   private starting: Promise<void> = Promise.resolve();
+  private looking: Promise<void> = Promise.resolve();
   private lastSignMs = Date.now();
   private livesCheckedMs = 0;
   private watch: NodeJS.Timeout | undefined;
@@ -110,7 +111,9 @@ export class Session {
       fromBeginning: true,
     });
     if (this.stopping.signal.aborted) return;
-    this.watch = setInterval(() => void this.lookAround(), WATCH_MS);
+    this.watch = setInterval(() => {
+      this.looking = this.lookAround();
+    }, WATCH_MS);
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
@@ -126,8 +129,9 @@ export class Session {
     await settlesWithin(this.inHand, graceMs);
     this.end('stopped');
     this.generation++;
-    // A consumer that is disconnected while it joins would begin to consume afterwards.
-    if (!(await settlesWithin(this.starting, CLOSE_MS))) void this.starting.finally(() => this.disconnect());
+    // A kafkajs client that is disconnected while it is at work connects again to finish it.
+    const working = Promise.allSettled([this.starting, this.placed, this.looking]);
+    if (!(await settlesWithin(working, CLOSE_MS))) void working.then(() => this.disconnect());
     await settlesWithin(this.disconnect(), CLOSE_MS);
   }
 
@@ -152,8 +156,9 @@ export class Session {
 
   private async findPlaces(generation: number): Promise<void> {
     const { options, positions } = this.context;
+    if (this.isOver) return;
     const placements = await positions.place(this.admin, options.groupId, this.assignment);
-    if (generation !== this.generation) return;
+    if (generation !== this.generation || this.isOver) return;
     this.livesCheckedMs = Date.now();
     for (const { topic, partition, offset, log, reason, committed } of placements) {
       if (reason === 'made-anew' || reason === 'expired' || reason === 'truncated') {

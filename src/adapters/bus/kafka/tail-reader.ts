@@ -3,6 +3,7 @@ import type { Admin, Consumer, KafkaMessage } from 'kafkajs';
 import { BackOff, deferred, messageOf, pause, settlesWithin } from '../timing.js';
 import { createKafka, RETRY } from './client.js';
 import type { ResolvedOptions } from './options.js';
+import { settled } from './settled.js';
 
 const MAX_WAIT_MS = 250;
 const RESTART_FIRST_MS = 100;
@@ -35,7 +36,7 @@ export class TailReader {
   /** Resolves once the place to begin is pinned; rejects when Kafka cannot be asked. */
   async start(): Promise<void> {
     await this.withAdmin(async (admin) => {
-      for (const { partition, offset } of await admin.fetchTopicOffsets(this.topic))
+      for (const { partition, offset } of await settled(() => admin.fetchTopicOffsets(this.topic)))
         this.next.set(partition, offset);
     });
     this.loop = this.run();

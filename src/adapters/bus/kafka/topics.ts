@@ -1,14 +1,13 @@
 import type { Admin, ITopicConfig } from 'kafkajs';
 import { BusError, COMMAND_CHANNELS, OUTPUT_CHANNELS } from '../../../application/ports/bus.js';
-import { messageOf, pause } from '../timing.js';
+import { messageOf } from '../timing.js';
 import { isKafkaError } from './errors.js';
 import type { ResolvedOptions } from './options.js';
+import { settled } from './settled.js';
 import type { TopicNames } from './topic-names.js';
 
 /** Replies are of no use after a while: their askers have given up. */
 const REPLY_RETENTION_MS = 3_600_000;
-const SETTLE_ATTEMPTS = 20;
-const SETTLE_PAUSE_MS = 250;
 
 interface NeededTopic {
   readonly config: ITopicConfig;
@@ -65,7 +64,7 @@ function neededTopics(names: TopicNames, options: ResolvedOptions): NeededTopic[
 
 /** Metadata of all topics fails while any topic of the cluster is being made or deleted: asked again until it settles. */
 async function listTopics(admin: Admin): Promise<string[]> {
-  return retried(() => admin.listTopics());
+  return settled(() => admin.listTopics());
 }
 
 async function createTopics(admin: Admin, topics: ITopicConfig[], options: ResolvedOptions): Promise<void> {
@@ -110,7 +109,7 @@ async function checkPartitions(
   needed: readonly NeededTopic[],
   options: ResolvedOptions,
 ): Promise<void> {
-  const metadata = await retried(() =>
+  const metadata = await settled(() =>
     admin.fetchTopicMetadata({ topics: needed.map(({ config }) => config.topic) }),
   );
   for (const { config, isKeyed } of needed) {
@@ -121,19 +120,6 @@ async function checkPartitions(
         `KAFKA_PARTITION_COUNT: topic ${config.topic} has ${count} partitions, ${options.partitions} are configured: ` +
           `set KAFKA_PARTITION_COUNT=${count}, or add partitions while no command waits (devices change their partition)`,
       );
-    }
-  }
-}
-
-async function retried<T>(attempt: () => Promise<T>): Promise<T> {
-  for (let left = SETTLE_ATTEMPTS; ; left--) {
-    try {
-      return await attempt();
-    } catch (error) {
-      // kafkajs turns most failures of metadata into a TypeError, so a reason to stop early can hardly be seen.
-      if (left === 0 || isKafkaError(error, 'TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED'))
-        throw error;
-      await pause(SETTLE_PAUSE_MS);
     }
   }
 }
