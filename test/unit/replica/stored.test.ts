@@ -1,0 +1,124 @@
+import { describe, expect, it } from '@jest/globals';
+import { type ReplicaEvent } from '../../../src/replica/events.js';
+import { type JsonValue } from '../../../src/replica/json.js';
+import {
+  decodeStored,
+  deviceOf,
+  encodeData,
+  encodeMetadata,
+  SCHEMA_VERSION,
+  streamOf,
+  UnknownEventError,
+} from '../../../src/replica/stored.js';
+import { origin } from '../support/scenario.js';
+
+const read = (event: ReplicaEvent, from = origin(1)): unknown =>
+  decodeStored(
+    event.type,
+    JSON.parse(encodeData('d1', event)) as JsonValue,
+    JSON.parse(encodeMetadata(from)) as JsonValue,
+  );
+
+describe('A stored event', () => {
+  it('has the members that are stored for good', () => {
+    const event: ReplicaEvent = {
+      type: 'ReportedStateChanged',
+      version: 3,
+      timestamp: 30,
+      state: { a: null },
+      clientToken: 't',
+    };
+    expect(encodeData('d1', event)).toBe(
+      '{"deviceId":"d1","version":3,"timestamp":30,"state":{"a":null},"clientToken":"t"}',
+    );
+  });
+
+  it('has the metadata that is stored for good', () => {
+    const full = origin(7, {}, { messageId: 'm"', correlationId: 'c', traceparent: '00-1-2-01' });
+    expect(JSON.parse(encodeMetadata(full))).toStrictEqual({
+      schema: 1,
+      $causationId: 'command-7',
+      $correlationId: 'c',
+      source: { topic: 'state.update', partition: 0, offset: 7, timestamp: 1_007, log: 'first-life' },
+      fingerprint: 'update:7',
+      messageId: 'm"',
+      traceparent: '00-1-2-01',
+    });
+  });
+
+  it('correlates with its own command where the request names nothing', () => {
+    expect(JSON.parse(encodeMetadata(origin(7)))).toMatchObject({ $correlationId: 'command-7' });
+  });
+
+  it('does not store the size, which can be counted', () => {
+    const event = {
+      type: 'ReportedStateChanged',
+      version: 1,
+      timestamp: 1,
+      state: {},
+      bytesAfter: 0,
+    } as const;
+    expect(encodeData('d1', event)).not.toContain('bytesAfter');
+  });
+
+  it.each<ReplicaEvent>([
+    { type: 'ReportedStateChanged', version: 1, timestamp: 2, state: { a: [{ b: 'é"\\\n' }], '': {} } },
+    { type: 'DesiredStateChanged', version: 1, timestamp: 2, state: null },
+    { type: 'DesiredStateChanged', version: 1, timestamp: 2, state: null, scope: 'all' },
+    { type: 'ReportedStateChanged', version: 1, timestamp: 2, state: {}, scope: 'none', clientToken: '' },
+    { type: 'ReplicaDeleted', version: 1, timestamp: 2 },
+    { type: 'ReplicaDeleted', version: 1, timestamp: 2, clientToken: 'é"\\' },
+  ])('is read back as it was: %j', (event) => {
+    expect(read(event)).toStrictEqual({ event, origin: origin(1) });
+  });
+
+  it('is read back with its whole origin', () => {
+    const event: ReplicaEvent = { type: 'ReplicaDeleted', version: 1, timestamp: 2 };
+    const full = origin(7, { log: 'é"' }, { messageId: 'm"', correlationId: 'c\n', traceparent: 't' });
+    expect(read(event, full)).toStrictEqual({ event, origin: full });
+  });
+});
+
+describe('A stored event that is not known', () => {
+  const data = { version: 1, timestamp: 2, state: {} };
+  const metadata = JSON.parse(encodeMetadata(origin(1))) as { [key: string]: JsonValue };
+  const type = 'ReportedStateChanged';
+
+  it.each<[what: string, type: string, data: JsonValue, metadata: JsonValue, message: string]>([
+    ['type', 'StateChanged', data, metadata, "Event type is not known: 'StateChanged'"],
+    ['inherited type', 'toString', data, metadata, "Event type is not known: 'toString'"],
+    [
+      'schema',
+      type,
+      data,
+      { ...metadata, schema: SCHEMA_VERSION + 1 },
+      'schema 2 is newer than this service knows',
+    ],
+    ['schema’s type', type, data, { ...metadata, schema: '1' }, "'schema' must be a number"],
+    ['data', type, [], metadata, 'data and metadata must be objects'],
+    ['metadata', type, data, null, 'data and metadata must be objects'],
+    ['version', type, { ...data, version: '1' }, metadata, "'version' must be a number"],
+    ['timestamp', type, { version: 1, state: {} }, metadata, "'timestamp' must be a number"],
+    ['state', type, { ...data, state: [] }, metadata, "'state' must be an object or null"],
+    ['absent state', type, { version: 1, timestamp: 2 }, metadata, "'state' must be an object or null"],
+    ['source', type, data, { ...metadata, source: 1 }, "metadata must have 'source'"],
+    ['place', type, data, { ...metadata, source: { topic: 't' } }, "'partition' must be a number"],
+    ['causation', type, data, { ...metadata, $causationId: 1 }, "'$causationId' must be a string"],
+    ['fingerprint', type, data, { ...metadata, fingerprint: null }, "'fingerprint' must be a string"],
+  ])('for its %s is an error that says so', (_what, type, data, metadata, message) => {
+    const decode = (): unknown => decodeStored(type, data, metadata);
+    expect(decode).toThrow(UnknownEventError);
+    expect(decode).toThrow(message);
+  });
+});
+
+describe('A stream', () => {
+  it('is named by its device', () => {
+    expect(streamOf('d:1')).toBe('deviceState-d:1');
+    expect(deviceOf(streamOf('d:1'))).toBe('d:1');
+  });
+
+  it('of something else is no device’s', () => {
+    expect(deviceOf('deviceOther-1')).toBeNull();
+  });
+});
