@@ -31,7 +31,11 @@ export function commandIdOf(
     : deriveId(`m/${deviceId}/${fingerprint}/${messageId}`);
 }
 
-/** The id of a command's event: derived, so that an append that is tried again is the same append. */
-export function eventIdOf(commandId: string, index: number): string {
-  return deriveId(`e/${commandId}/${index}`);
+/**
+ * The id of a command's event: derived, so that an append that is tried again is the same append. It covers all that
+ * can differ between two decisions on the same command, so that an equal id means an equal event: another process that
+ * decides the same command a moment later makes another event, and the store tells it that it came second.
+ */
+export function eventIdOf(commandId: string, version: number, timestamp: number, index: number): string {
+  return deriveId(`e/${commandId}/${version}/${timestamp}/${index}`);
 }

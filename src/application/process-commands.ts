@@ -198,7 +198,13 @@ export class ProcessCommands {
       const metadata = Buffer.from(encodeMetadata(origin));
       decision.events.forEach((event, index) => {
         const data = Buffer.from(encodeData(work.deviceId, event));
-        work.pending.push({ id: eventIdOf(origin.commandId, index), type: event.type, data, metadata });
+        const { type, version, timestamp } = event;
+        work.pending.push({
+          id: eventIdOf(origin.commandId, version, timestamp, index),
+          type,
+          data,
+          metadata,
+        });
       });
       const response = applyAndRespond(
         replica,

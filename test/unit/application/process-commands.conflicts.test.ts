@@ -1,0 +1,167 @@
+import { describe, expect, it } from '@jest/globals';
+import { CommandLog, Lease } from '../../support/command-log.js';
+import { answers, exact, recorded } from '../../support/outputs.js';
+import { ReplicaProcess, steppingClock } from '../../support/replica-process.js';
+
+const temp = (value: number, extra: object = {}) => ({ state: { reported: { temp: value } }, ...extra });
+
+describe('another writer', () => {
+  it('that appended first is seen, and the commands are decided anew on what it left', async () => {
+    const mine = new ReplicaProcess({ publishDocuments: false });
+    const other = mine.restarted();
+    const updates = new CommandLog();
+    updates.send('a', temp(1));
+    updates.send('a', temp(2, { version: 1 }));
+    updates.send('b', temp(1));
+    const theirs = new CommandLog('update', 'other', undefined, 1);
+    theirs.send('a', temp(9));
+    mine.store.appendFaults.push({ kind: 'after', first: () => other.deliver(theirs.batch()) });
+
+    const messages = await mine.deliver(updates.batch());
+
+    expect(answers(messages)).toEqual([
+      'a update.accepted 2',
+      'a update.rejected 409',
+      'b update.accepted 1',
+    ]);
+    expect(mine.observer.of('conflict')).toEqual([['a']]);
+    expect((await mine.reader.get('a'))?.version).toBe(2);
+  });
+
+  it('that deleted the device in between is respected', async () => {
+    const mine = new ReplicaProcess({ publishDocuments: false });
+    const updates = new CommandLog();
+    updates.send('a', temp(1));
+    await mine.deliver(updates.batch());
+    const deletes = new CommandLog('delete');
+    deletes.send('a', null);
+    const other = mine.restarted();
+    updates.send('a', temp(2), { 'if-match': '*' });
+    mine.store.appendFaults.push({ kind: 'after', first: () => other.deliver(deletes.batch()) });
+
+    expect(answers(await mine.deliver(updates.batch(1)))).toEqual(['a update.rejected 409']);
+    expect(await mine.reader.get('a')).toBeNull();
+  });
+
+  it('that is always first makes the work pause, but not fail', async () => {
+    const mine = new ReplicaProcess({ publishDocuments: false });
+    const other = mine.restarted();
+    const theirs = new CommandLog('update', 'other', undefined, 1);
+    const first = async (): Promise<void> => {
+      const message = theirs.send('a', temp(theirs.messages.length));
+      await other.deliver([message]);
+    };
+    for (let i = 0; i < 8; i++) mine.store.appendFaults.push({ kind: 'after', first });
+    const updates = new CommandLog();
+    updates.send('a', temp(-1));
+
+    expect(answers(await mine.deliver(updates.batch()))).toEqual(['a update.accepted 9']);
+    expect(mine.observer.of('conflict')).toHaveLength(8);
+    expect(mine.observer.of('retrying').length).toBeGreaterThan(0);
+  });
+
+  it('that is always first holds nobody up who has lost the batch', async () => {
+    const mine = new ReplicaProcess();
+    const other = mine.restarted();
+    const theirs = new CommandLog('update', 'other', undefined, 1);
+    const lease = new Lease();
+    let tries = 0;
+    const first = async (): Promise<void> => {
+      if (++tries === 3) lease.isLost = true;
+      await other.deliver([theirs.send('a', temp(tries))]);
+    };
+    for (let i = 0; i < 10; i++) mine.store.appendFaults.push({ kind: 'after', first });
+    const updates = new CommandLog();
+    updates.send('a', temp(-1));
+
+    await expect(mine.deliver(updates.batch(0, 1, lease))).rejects.toMatchObject({ name: 'BatchAbandoned' });
+    expect(mine.published).toEqual([]);
+    expect(tries).toBe(3);
+  });
+});
+
+describe('two processes that have the same batch', () => {
+  function batch(): CommandLog {
+    const log = new CommandLog();
+    log.send('a', temp(1));
+    log.send('a', temp(2, { version: 7 }));
+    log.send('b', { state: { reported: { x: 1 }, desired: { x: 2 } } });
+    log.send('a', temp(3));
+    log.send('c', 'no JSON');
+    return log;
+  }
+  const ONCE = [
+    'a/0 ReportedStateChanged v1',
+    'a/1 ReportedStateChanged v2',
+    'b/0 ReportedStateChanged v1',
+    'b/1 DesiredStateChanged v1',
+  ];
+
+  it('record each command once and say the same, the one after the other', async () => {
+    const log = batch();
+    const mine = new ReplicaProcess();
+    const zombie = mine.restarted({ clock: steppingClock(1_800_000_000_000) });
+    // The zombie has decided, and is slow to append.
+    let seen: string[] = [];
+    zombie.store.appendFaults.push({
+      kind: 'after',
+      first: async () => {
+        seen = (await mine.deliver(log.batch())).map(exact);
+      },
+    });
+
+    const late = await zombie.deliver(log.batch());
+
+    expect(recorded(mine.storage).sort()).toEqual(ONCE);
+    expect(late.map(exact)).toEqual(seen);
+    expect(await zombie.reader.get('a')).toMatchObject({ version: 2 });
+  });
+
+  it('record each command once and say the same, at one time', async () => {
+    for (let round = 0; round < 20; round++) {
+      const log = batch();
+      const first = new ReplicaProcess();
+      const all = [first, first.restarted({ clock: steppingClock(1_800_000_000_000) }), first.restarted()];
+
+      const outputs = await Promise.all(all.map((process) => process.deliver(log.batch())));
+
+      expect(recorded(first.storage).sort()).toEqual(ONCE);
+      const [one = [], two = [], three = []] = outputs.map((messages) => messages.map(exact));
+      expect(two).toEqual(one);
+      expect(three).toEqual(one);
+    }
+  });
+
+  it('agree also where one has a part of it that the other has not', async () => {
+    const log = batch();
+    const mine = new ReplicaProcess();
+    const zombie = mine.restarted({ clock: steppingClock(1_800_000_000_000) });
+    const whole: string[] = [];
+    zombie.store.appendFaults.push({
+      kind: 'after',
+      first: async () => {
+        whole.push(...(await mine.deliver(log.batch(0, 1))).map(exact));
+      },
+    });
+
+    const late = (await zombie.deliver(log.batch())).map(exact);
+
+    expect(late).toEqual(expect.arrayContaining(whole));
+    expect(recorded(mine.storage).sort()).toEqual(ONCE);
+    expect((await mine.restarted().deliver(log.batch())).map(exact)).toEqual(late);
+  });
+
+  it('show in memory what the store has', async () => {
+    const log = batch();
+    const mine = new ReplicaProcess();
+    const zombie = mine.restarted({ clock: steppingClock(1_800_000_000_000) });
+    zombie.store.appendFaults.push({ kind: 'after', first: () => mine.deliver(log.batch()) });
+    await zombie.deliver(log.batch());
+
+    const shown = JSON.parse((await zombie.reader.get('a'))?.document ?? '') as { metadata: unknown };
+    const fresh = JSON.parse((await mine.restarted().reader.get('a'))?.document ?? '') as {
+      metadata: unknown;
+    };
+    expect(shown.metadata).toEqual(fresh.metadata);
+  });
+});
