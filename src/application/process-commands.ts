@@ -230,8 +230,10 @@ export class ProcessCommands {
       if (kind === 'repeat' || kind === 'past') asked.push(item);
     }
     const commands = asked.map((item) => item.command);
-    const answers = await recall(store, work.deviceId, commands, options, options.publishDocuments);
-    asked.forEach((item, index) => (item.recalled = answers[index]));
+    const recalled = await recall(store, work.deviceId, commands, options, options.publishDocuments);
+    asked.forEach((item, index) => (item.recalled = recalled.answers[index]));
+    // As new as the answers are: another writer may have been there since the replica was kept.
+    work.replica = recalled.replica;
     observer.repeated(work.deviceId);
     await this.advance(work);
   }

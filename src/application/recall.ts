@@ -17,12 +17,25 @@ export type Recalled =
 
 const UNKNOWN: Recalled = { kind: 'unknown' };
 
+/** One command that is looked for, and what the history has told of it so far. */
+interface Search {
+  readonly command: IncomingCommand;
+  answer: Recalled;
+  /** A later command of its log was met: it was decided before that one. */
+  isDecided: boolean;
+  /** Its very record was met. */
+  isFound: boolean;
+  /** The answer to the latest command that has its message id. */
+  byId: Recalled | undefined;
+}
+
 /**
- * Finds, in one pass over a device's history, what commands that come again were answered the first time.
+ * Finds, in one pass over a device's history, what commands that come again were answered the first time, and folds
+ * that history.
  *
- * A recorded command is known by its place and bytes, or by its message id. One that was refused, or accepted with
- * nothing to record, left no trace; but where the history has a later command of the same life of the same partition,
- * it was decided before that one, on the state of then: so it is decided on that state again.
+ * A recorded command is known by its place and bytes. One that was refused, or accepted with nothing to record, left
+ * no trace; but where the history has a later command of the same life of the same partition, it was decided before
+ * that one, on the state of then: so it is decided on that state again. Message ids count as they were known then.
  */
 export async function recall(
   store: EventStore,
@@ -30,44 +43,58 @@ export async function recall(
   commands: readonly IncomingCommand[],
   options: DecideOptions,
   withDocuments: boolean,
-): Promise<Recalled[]> {
-  const answers: Recalled[] = commands.map(() => UNKNOWN);
+): Promise<{ answers: Recalled[]; replica: Replica }> {
+  const searches = commands.map((command): Search => ({
+    command,
+    answer: UNKNOWN,
+    isDecided: false,
+    isFound: false,
+    byId: undefined,
+  }));
   const replica = emptyReplica(deviceId);
   for await (const stored of readCommands(store, deviceId)) {
-    commands.forEach((command, index) => {
-      if (answers[index] === UNKNOWN && wasDecidedBefore(command, stored)) {
-        answers[index] = decideAgain(replica, command, options);
-      }
-    });
-    if (commands.some((command) => isSame(command, stored))) {
-      const response = applyAndRespond(
-        replica,
-        stored.events,
-        stored.origin,
-        stored.firstRevision,
-        withDocuments,
-      );
-      commands.forEach((command, index) => {
-        // The latest of equal message ids counts: an id may come back once it is forgotten.
-        if (isSame(command, stored)) answers[index] = { kind: 'accepted', response };
-      });
-    } else {
+    for (const search of searches) {
+      if (search.isDecided || !wasDecidedBefore(search.command, stored)) continue;
+      search.isDecided = true;
+      if (!search.isFound) search.answer = decideAgain(replica, search, options);
+    }
+    const found = searches.filter(({ command }) => isSame(command, stored) || hasSameId(command, stored));
+    if (found.length === 0) {
       stored.events.forEach((event, index) =>
         evolve(replica, event, stored.origin, stored.firstRevision + index),
       );
+      continue;
+    }
+    const { events, origin, firstRevision } = stored;
+    const response = applyAndRespond(replica, events, origin, firstRevision, withDocuments);
+    const answer: Recalled = { kind: 'accepted', response };
+    for (const search of found) {
+      // The latest of equal message ids counts: an id may come back once it is forgotten.
+      if (hasSameId(search.command, stored)) search.byId = answer;
+      if (!isSame(search.command, stored)) continue;
+      search.isFound = true;
+      search.answer = answer;
     }
   }
-  return answers;
+  const answers = searches.map(({ command, answer, byId }) => {
+    const isRepeat = answer === UNKNOWN && recogniseById(replica, command.origin).kind === 'repeat';
+    return isRepeat ? (byId ?? UNKNOWN) : answer;
+  });
+  return { answers, replica };
 }
 
-function isSame({ origin }: IncomingCommand, stored: StoredCommand): boolean {
-  const { source, fingerprint, messageId } = stored.origin;
-  if (messageId !== undefined && messageId === origin.messageId) return fingerprint === origin.fingerprint;
+/** True where the stored command is this one: the same record, read again. */
+function isSame({ origin }: IncomingCommand, { origin: { source, fingerprint } }: StoredCommand): boolean {
   return (
     source.topic === origin.source.topic &&
     source.partition === origin.source.partition &&
     isRecordedAs({ ...source, fingerprint }, origin.source, origin.fingerprint)
   );
+}
+
+function hasSameId({ origin }: IncomingCommand, stored: StoredCommand): boolean {
+  const { messageId, fingerprint } = stored.origin;
+  return messageId !== undefined && messageId === origin.messageId && fingerprint === origin.fingerprint;
 }
 
 /** True where the stored command came after this one in the same life of the same partition. */
@@ -81,15 +108,12 @@ function wasDecidedBefore({ origin }: IncomingCommand, stored: StoredCommand): b
   );
 }
 
-function decideAgain(
-  replica: Replica,
-  { content, origin }: IncomingCommand,
-  options: DecideOptions,
-): Recalled {
+function decideAgain(replica: Replica, { command, byId }: Search, options: DecideOptions): Recalled {
+  const { content, origin } = command;
   const lastEvent = replica.timestamp;
   const recognition = recogniseById(replica, origin);
   if (recognition.kind === 'reused') return { kind: 'refused', refusal: recognition.refusal, lastEvent };
-  if (recognition.kind === 'repeat') return UNKNOWN;
+  if (recognition.kind === 'repeat') return byId ?? UNKNOWN;
   if (content.kind === 'malformed') return { kind: 'refused', refusal: content.refusal, lastEvent };
   const decision = decide(replica, content, lastEvent, options);
   if (decision.kind === 'refused') return { kind: 'refused', refusal: decision.refusal, lastEvent };
