@@ -24,7 +24,6 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '5' },
     commands: { type: 'string', default: '40000' },
     unit: { type: 'string', default: '500' },
-    profile: { type: 'boolean', default: false },
   },
 });
 const rounds = Number(options.rounds);
@@ -101,8 +100,8 @@ async function startBare(admin: Admin, brokers: string): Promise<Contender> {
 
 async function startService(brokers: string, dataDir: string): Promise<Contender> {
   const prefix = `service-${process.pid}`;
-  const profile = options.profile ? ['--cpu-prof', '--cpu-prof-dir=/tmp/bench-profile'] : [];
-  const child = spawnPinned(1, process.execPath, [...profile, 'dist/main.js'], {
+  // As `npm start` runs it.
+  const child = spawnPinned(1, process.execPath, ['--max-semi-space-size=64', 'dist/main.js'], {
     KAFKA_BROKERS: brokers,
     TOPIC_PREFIX: prefix,
     KAFKA_GROUP_ID: prefix,
