@@ -1,0 +1,100 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** The service as a user starts it: the built program in a process of its own. */
+export interface Service {
+  readonly url: string;
+  readonly pid: number;
+  readonly dataDir: string;
+  /** What it has printed: standard output by line. */
+  readonly lines: readonly string[];
+  /** SIGTERM; resolves with the exit code when it has ended. */
+  stop(): Promise<number | null>;
+  /** SIGKILL; resolves when it has ended. */
+  kill(): Promise<void>;
+}
+
+export interface ServiceExit {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const START_LIMIT_MS = 90_000;
+
+/** Variables of the caller's own environment that would reach the service by accident. */
+const OURS =
+  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT_|LOG_LEVEL|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_)/;
+
+/** A temporary folder for a service's data. The caller removes it with the returned function. */
+export function temporaryFolder(): { path: string; remove: () => void } {
+  const path = mkdtempSync(join(tmpdir(), 'replica-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+function launch(environment: Readonly<Record<string, string>>): ChildProcess {
+  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)));
+  delete clean['NODE_OPTIONS'];
+  return spawn(process.execPath, ['dist/main.js'], {
+    env: { ...clean, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+/** Starts the service and resolves when it says that it is ready. Rejects with what it printed where it ends first. */
+export async function startService(
+  environment: Readonly<Record<string, string>> & { DATA_DIR: string },
+): Promise<Service> {
+  const child = launch({ PORT: '0', ...environment });
+  const lines: string[] = [];
+  let errors = '';
+  child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  const url = await new Promise<string>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`The service was not ready in time:\n${lines.slice(-20).join('\n')}\n${errors}`));
+    }, START_LIMIT_MS);
+    const settle = (act: () => void): void => {
+      clearTimeout(timer);
+      act();
+    };
+    if (child.stdout === null) throw new Error('The service has no standard output');
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      lines.push(line);
+      if (!line.includes('is ready')) return;
+      settle(() => resolve((JSON.parse(line) as { url: string }).url));
+    });
+    void ended.then((code) => settle(() => reject(new Error(`The service ended with ${code}: ${errors}`))));
+  });
+  return {
+    url,
+    pid: child.pid as number,
+    dataDir: environment.DATA_DIR,
+    lines,
+    async stop() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** Starts the service where it is expected to end by itself. */
+export async function runToExit(environment: Readonly<Record<string, string>>): Promise<ServiceExit> {
+  const child = launch({ PORT: '0', ...environment });
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const timer = setTimeout(() => child.kill('SIGKILL'), START_LIMIT_MS);
+  const code = await new Promise<number | null>((resolve) => child.once('close', (exit) => resolve(exit)));
+  clearTimeout(timer);
+  return { code, stdout, stderr };
+}
