@@ -6,25 +6,64 @@ export class DeviceLocks {
   private readonly tails = new Map<string, Promise<void>>();
 
   async run<T>(deviceIds: Iterable<string>, work: () => Promise<T>): Promise<T> {
-    let release = (): void => undefined;
-    const mine = new Promise<void>((resolve) => {
-      release = resolve;
+    const { before, release } = this.queue(deviceIds);
+    try {
+      if (before !== null) await before;
+      return await work();
+    } finally {
+      release();
+    }
+  }
+
+  /** As {@link run}, but gives up its place after so many milliseconds of waiting, and does `instead`, unlocked. */
+  async runWithin<T>(
+    waitMs: number,
+    deviceId: string,
+    work: () => Promise<T>,
+    instead: () => Promise<T>,
+  ): Promise<T> {
+    const { before, release } = this.queue([deviceId]);
+    if (before !== null && !(await endsWithin(before, waitMs))) {
+      // Whoever stands behind goes on waiting for those in front.
+      void before.then(release);
+      return instead();
+    }
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  }
+
+  /** Takes a place behind all that is under way on these devices. `before` never rejects; null: nothing is. */
+  private queue(deviceIds: Iterable<string>): { before: Promise<unknown> | null; release: () => void } {
+    let resolve = (): void => undefined;
+    const mine = new Promise<void>((done) => {
+      resolve = done;
     });
-    const taken = [...deviceIds];
+    const taken = new Set(deviceIds);
     const before: Promise<void>[] = [];
     for (const id of taken) {
       const tail = this.tails.get(id);
       if (tail !== undefined) before.push(tail);
       this.tails.set(id, mine);
     }
-    try {
-      if (before.length > 0) await Promise.all(before);
-      return await work();
-    } finally {
+    const release = (): void => {
       for (const id of taken) {
         if (this.tails.get(id) === mine) this.tails.delete(id);
       }
-      release();
-    }
+      resolve();
+    };
+    return { before: before.length === 0 ? null : Promise.all(before), release };
   }
+}
+
+async function endsWithin(work: Promise<unknown>, milliseconds: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, milliseconds, false);
+  });
+  const ended = await Promise.race([work.then(() => true), timeout]);
+  clearTimeout(timer);
+  return ended;
 }

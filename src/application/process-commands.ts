@@ -5,14 +5,15 @@ import { type Replica } from '../replica/replica.js';
 import { applyAndRespond, respondUnchanged } from '../replica/respond.js';
 import { Backoff, sleep } from './backoff.js';
 import { type DeviceLocks } from './device-locks.js';
+import { clearPending, countOutcomes, type DeviceWork, type Item, newWork } from './device-work.js';
 import { eventIdOf } from './identity.js';
 import { understand } from './incoming.js';
 import { type Message, type Outputs, refusalTime } from './outputs.js';
 import { type Bus, BusError, type CommandBatch } from './ports/bus.js';
 import { type Clock } from './ports/clock.js';
-import { type AppendResult, EventStoreError, type EventStore, type NewEvent } from './ports/event-store.js';
+import { type AppendResult, EventStoreError, type EventStore } from './ports/event-store.js';
 import { type Observer } from './ports/observer.js';
-import { type IncomingCommand, recall, type Recalled } from './recall.js';
+import { recall, type Recalled } from './recall.js';
 import { type Replicas } from './replicas.js';
 
 export interface ProcessOptions extends DecideOptions {
@@ -42,27 +43,10 @@ export class BatchAbandoned extends Error {
 /** After so many conflicts in a row on one device there is a pause between the tries, which grows. */
 const CONFLICTS_WITHOUT_PAUSE = 5;
 
-interface Item {
-  readonly command: IncomingCommand;
-  /** Its messages, in order; filled once it is decided. */
-  readonly messages: Message[];
-  outcome: string;
-  recalled: Recalled | undefined;
-}
+/** How far the decisions of one device came: to the end or the next append, or to where the store must be asked. */
+type Progress = 'decided' | 'recall' | 'prove';
 
-/** The commands of one device in a batch, and how far they are. */
-interface DeviceWork {
-  readonly deviceId: string;
-  readonly items: Item[];
-  /** Items before this one are recorded or refused for good. */
-  settled: number;
-  /** Items before this one are decided; their events wait in `pending`. */
-  decided: number;
-  replica: Replica | undefined;
-  expectedRevision: number;
-  pending: NewEvent[];
-  conflicts: number;
-}
+const TOO_LARGE: Refusal = { code: 413, message: 'The event is too large for the event store' };
 
 /**
  * Processes update and delete commands: a batch is grouped by device, each device's commands are decided in order,
@@ -109,7 +93,13 @@ export class ProcessCommands {
       }
       let work = works.get(incoming.deviceId);
       if (work === undefined) works.set(incoming.deviceId, (work = newWork(incoming.deviceId)));
-      work.items.push({ command: incoming, messages: own, outcome: '', recalled: undefined });
+      work.items.push({
+        command: incoming,
+        messages: own,
+        outcome: '',
+        recalled: undefined,
+        isTooLarge: false,
+      });
     }
     return works;
   }
@@ -123,10 +113,10 @@ export class ProcessCommands {
       for (const work of open) {
         // What waits for the answer of an append that may have taken place must not be decided anew.
         if (work.pending.length > 0) continue;
-        const advancing = this.advance(work);
+        const advancing = this.tryAdvance(work);
         if (advancing !== null) waiting.push(this.guarded(batch, work, advancing));
       }
-      if (waiting.length > 0) await Promise.all(waiting);
+      if (waiting.length > 0) await allEnded(waiting);
       const failed = await this.append(open.filter((work) => work.pending.length > 0));
       open = open.filter((work) => work.settled < work.items.length);
       if (failed === null) {
@@ -137,27 +127,60 @@ export class ProcessCommands {
     }
   }
 
+  /** As {@link advance}; a device whose commands cannot even be decided must not hold up the others. */
+  private tryAdvance(work: DeviceWork): Promise<void> | null {
+    try {
+      return this.advance(work);
+    } catch (error) {
+      this.giveUp(work, error);
+      return null;
+    }
+  }
+
   /** Takes the device's replica and decides as far as it goes; null: done without waiting for anything. */
   private advance(work: DeviceWork): Promise<void> | null {
     work.replica ??= this.deps.replicas.takeCached(work.deviceId);
     if (work.replica === undefined) return this.loadAndAdvance(work);
-    if (this.decideAll(work, work.replica)) return null;
-    return this.recallAndAdvance(work);
+    switch (this.decideAll(work, work.replica)) {
+      case 'decided':
+        return null;
+      case 'recall':
+        return this.recallAndAdvance(work);
+      case 'prove':
+        return this.proveAndAdvance(work, work.replica);
+    }
   }
 
   private async loadAndAdvance(work: DeviceWork): Promise<void> {
     work.replica = await this.deps.replicas.load(work.deviceId);
+    work.isProven = true;
     await this.advance(work);
   }
 
   /**
-   * Decides the device's next commands, up to the first whose past must be looked up.
-   * @returns false where that one is the very next, so that nothing else can be done
+   * Makes sure that what was decided without an append was decided on what the store has: another process may have
+   * recorded something since this one kept the replica.
    */
-  private decideAll(work: DeviceWork, replica: Replica): boolean {
+  private async proveAndAdvance(work: DeviceWork, replica: Replica): Promise<void> {
+    const { revision } = replica;
+    try {
+      await this.deps.replicas.catchUp(replica);
+    } catch (error) {
+      this.startOver(work);
+      throw error;
+    }
+    if (replica.revision !== revision) this.startOver(work);
+    work.replica = replica;
+    work.isProven = true;
+    await this.advance(work);
+  }
+
+  /** Decides the device's next commands, as far as the replica and one append go. */
+  private decideAll(work: DeviceWork, replica: Replica): Progress {
     const { options, clock } = this.deps;
     work.expectedRevision = replica.revision;
     for (; work.decided < work.items.length; work.decided++) {
+      if (work.oneByOne && work.pending.length > 0) return 'decided';
       const item = work.items[work.decided] as Item;
       const { command } = item;
       const { content, origin } = command;
@@ -168,22 +191,29 @@ export class ProcessCommands {
       const recognition =
         item.recalled === undefined ? recognise(replica, origin) : recogniseById(replica, origin);
       if (recognition.kind === 'reused') {
+        work.needsProof = true;
         this.refuse(item, replica.timestamp, recognition.refusal);
         continue;
       }
       if (recognition.kind !== 'new') {
         // The history must be asked, and has it only once what is pending here is recorded.
         item.recalled = undefined;
-        if (work.pending.length > 0) return true;
+        if (work.pending.length > 0) return 'decided';
+        if (work.needsProof && !work.isProven) return 'prove';
         work.settled = work.decided;
-        return false;
+        return 'recall';
       }
       if (content.kind === 'malformed') {
         this.refuse(item, replica.timestamp, content.refusal);
         continue;
       }
+      if (item.isTooLarge) {
+        this.refuse(item, replica.timestamp, TOO_LARGE);
+        continue;
+      }
       const decision = decide(replica, content, clock(), options);
       if (decision.kind === 'refused') {
+        work.needsProof = true;
         this.refuse(item, replica.timestamp, decision.refusal);
         continue;
       }
@@ -191,10 +221,12 @@ export class ProcessCommands {
       item.outcome = 'accepted';
       if (decision.events.length === 0) {
         if (content.kind !== 'update') continue;
+        work.needsProof = true;
         const response = respondUnchanged(replica, content);
         outputs.accepted(item.messages, command.message, work.deviceId, origin.commandId, response);
         continue;
       }
+      work.pendingItems.push(item);
       const metadata = Buffer.from(encodeMetadata(origin));
       decision.events.forEach((event, index) => {
         const data = Buffer.from(encodeData(work.deviceId, event));
@@ -215,8 +247,10 @@ export class ProcessCommands {
       );
       outputs.accepted(item.messages, command.message, work.deviceId, origin.commandId, response);
     }
-    if (work.pending.length === 0) this.settle(work, replica);
-    return true;
+    if (work.pending.length > 0) return 'decided';
+    if (work.needsProof && !work.isProven) return 'prove';
+    this.settle(work, replica);
+    return 'decided';
   }
 
   /** Looks up, in one pass, all of the device's commands from here on that are known or may be. */
@@ -234,6 +268,7 @@ export class ProcessCommands {
     asked.forEach((item, index) => (item.recalled = recalled.answers[index]));
     // As new as the answers are: another writer may have been there since the replica was kept.
     work.replica = recalled.replica;
+    work.isProven = true;
     observer.repeated(work.deviceId);
     await this.advance(work);
   }
@@ -270,7 +305,8 @@ export class ProcessCommands {
   /** Everything decided is recorded: the replica shows no more than the store has, and may be seen. */
   private settle(work: DeviceWork, replica: Replica): void {
     work.settled = work.decided;
-    work.pending = [];
+    work.needsProof = false;
+    clearPending(work);
     if (work.settled < work.items.length) return;
     this.deps.replicas.putBack(replica);
     work.replica = undefined;
@@ -301,6 +337,8 @@ export class ProcessCommands {
     switch (result.kind) {
       case 'appended':
         work.conflicts = 0;
+        // It was so when this was recorded first, which may have been a moment ago.
+        work.isProven = false;
         this.settle(work, work.replica as Replica);
         return null;
       case 'conflict': {
@@ -312,7 +350,8 @@ export class ProcessCommands {
       case 'failed': {
         if (result.error.canRetry) return result.error;
         if (result.error.code === 'closed') throw new BatchAbandoned({ cause: result.error });
-        this.giveUp(work, result.error);
+        if (result.error.code === 'too-large') this.takeTooLarge(work, result.error);
+        else this.giveUp(work, result.error);
         return null;
       }
     }
@@ -325,18 +364,28 @@ export class ProcessCommands {
       item.recalled = undefined;
     }
     work.decided = work.settled;
-    work.pending = [];
+    clearPending(work);
     work.replica = undefined;
+    work.isProven = false;
+    work.needsProof = false;
+  }
+
+  /** Refuses the command whose events are too large; where several are pending, finds out which. */
+  private takeTooLarge(work: DeviceWork, error: EventStoreError): void {
+    const [item, ...others] = work.pendingItems;
+    this.startOver(work);
+    work.oneByOne = true;
+    if (item === undefined || others.length > 0) return;
+    this.deps.observer.failed('append', error);
+    item.isTooLarge = true;
   }
 
   /** Refuses the device's commands that cannot be recorded: tried again they would fail again. */
-  private giveUp(work: DeviceWork, error: EventStoreError): void {
-    this.deps.observer.failed('append', error);
+  private giveUp(work: DeviceWork, error: unknown): void {
+    this.deps.observer.failed('record', error);
     this.startOver(work);
-    const refusal: Refusal =
-      error.code === 'too-large'
-        ? { code: 413, message: 'The event is too large for the event store' }
-        : { code: 500, message: `The state of this device cannot be read or recorded: ${error.code}` };
+    const reason = error instanceof EventStoreError ? error.code : 'internal error';
+    const refusal = { code: 500, message: `The state of this device cannot be read or recorded: ${reason}` };
     for (const item of work.items.slice(work.settled)) this.refuse(item, 0, refusal);
     work.decided = work.settled = work.items.length;
   }
@@ -344,19 +393,19 @@ export class ProcessCommands {
   /** Waits for work that reads the store; tries again while it is away. */
   private async guarded(batch: CommandBatch, work: DeviceWork, first: Promise<void>): Promise<void> {
     const backoff = new Backoff();
-    for (let advancing: Promise<void> | null = first; ;) {
+    for (let advancing: Promise<void> | undefined = first; ;) {
       try {
-        await advancing;
+        await (advancing ?? this.advance(work));
         return;
       } catch (error) {
-        if (!(error instanceof EventStoreError)) throw error;
-        if (error.code === 'closed') throw new BatchAbandoned({ cause: error });
-        if (!error.canRetry) {
+        const isOfStore = error instanceof EventStoreError;
+        if (isOfStore && error.code === 'closed') throw new BatchAbandoned({ cause: error });
+        if (!isOfStore || !error.canRetry) {
           this.giveUp(work, error);
           return;
         }
         await this.pause(batch, 'load', error, backoff);
-        advancing = this.advance(work);
+        advancing = undefined;
       }
     }
   }
@@ -395,23 +444,9 @@ export class ProcessCommands {
   }
 }
 
-function countOutcomes(works: Iterable<DeviceWork>): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const work of works) {
-    for (const { outcome } of work.items) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+/** Waits for all, so that no work goes on when the device locks are released; then fails as the first that failed. */
+async function allEnded(works: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(works)) {
+    if (result.status === 'rejected') throw result.reason;
   }
-  return counts;
-}
-
-function newWork(deviceId: string): DeviceWork {
-  return {
-    deviceId,
-    items: [],
-    settled: 0,
-    decided: 0,
-    replica: undefined,
-    expectedRevision: -1,
-    pending: [],
-    conflicts: 0,
-  };
 }

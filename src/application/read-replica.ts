@@ -22,6 +22,12 @@ export interface Reading {
   readonly document: string;
 }
 
+/**
+ * How long a reader waits for work that is under way on the device, such as an append to a store that is away. Then it
+ * reads the store itself, which takes longer and shows no less.
+ */
+const PATIENCE_MS = 1000;
+
 /** Answers who asks for the current state: never less than what was accepted, never more than what is durable. */
 export class ReadReplica {
   constructor(
@@ -51,14 +57,20 @@ export class ReadReplica {
   }
 
   private withReplica<T>(deviceId: string, read: (replica: Replica) => T): Promise<T | null> {
-    return this.locks.run([deviceId], async () => {
-      const replica = await this.replicas.take(deviceId);
-      try {
-        return replica.exists ? read(replica) : null;
-      } finally {
-        this.replicas.putBack(replica);
-      }
-    });
+    const show = (replica: Replica): T | null => (replica.exists ? read(replica) : null);
+    return this.locks.runWithin(
+      PATIENCE_MS,
+      deviceId,
+      async () => {
+        const replica = await this.replicas.take(deviceId);
+        try {
+          return show(replica);
+        } finally {
+          this.replicas.putBack(replica);
+        }
+      },
+      async () => show(await this.replicas.load(deviceId)),
+    );
   }
 }
 

@@ -87,16 +87,29 @@ export class Replicas {
   async load(deviceId: string): Promise<Replica> {
     const start = performance.now();
     const replica = emptyReplica(deviceId);
-    for await (const recorded of this.store.readStream(streamOf(deviceId))) {
-      const { event, origin } = decode(recorded);
-      evolve(replica, event, origin, recorded.revision);
-    }
+    await this.catchUp(replica);
     this.observer.timed('load', performance.now() - start);
     return replica;
   }
 
+  /**
+   * Folds what was recorded after the replica, by whatever process. Throws {@link EventStoreError}, and then the
+   * replica may be anywhere between the two.
+   */
+  async catchUp(replica: Replica): Promise<void> {
+    const from = replica.revision + 1;
+    for await (const recorded of this.store.readStream(streamOf(replica.deviceId), { from })) {
+      const { event, origin } = decode(recorded);
+      evolve(replica, event, origin, recorded.revision);
+    }
+  }
+
+  /** The replica as the store has it now. The taker owns it. Throws {@link EventStoreError}. */
   async take(deviceId: string): Promise<Replica> {
-    return this.takeCached(deviceId) ?? (await this.load(deviceId));
+    const cached = this.takeCached(deviceId);
+    if (cached === undefined) return this.load(deviceId);
+    await this.catchUp(cached);
+    return cached;
   }
 
   putBack(replica: Replica): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { CommandLog, Lease } from '../../support/command-log.js';
 import { answers, exact, recorded } from '../../support/outputs.js';
-import { ReplicaProcess, steppingClock } from '../../support/replica-process.js';
+import { type ProcessSettings, ReplicaProcess, steppingClock } from '../../support/replica-process.js';
 
 const temp = (value: number, extra: object = {}) => ({ state: { reported: { temp: value } }, ...extra });
 
@@ -77,6 +77,92 @@ describe('another writer', () => {
     await expect(mine.deliver(updates.batch(0, 1, lease))).rejects.toMatchObject({ name: 'BatchAbandoned' });
     expect(mine.published).toEqual([]);
     expect(tries).toBe(3);
+  });
+});
+
+describe('what another process recorded since this one kept the replica', () => {
+  /** My memory has version 1, with temp 1; the store has version 2, with temp 2. */
+  async function overtaken(settings: ProcessSettings = {}) {
+    const mine = new ReplicaProcess({ ...settings, publishDocuments: false });
+    const updates = new CommandLog();
+    updates.send('a', temp(1));
+    await mine.deliver(updates.batch());
+    const theirs = new CommandLog('update', 'other', undefined, 1);
+    theirs.send('a', temp(2));
+    await mine.restarted().deliver(theirs.batch());
+    return { mine, updates };
+  }
+
+  it('counts for a command that would be refused without it', async () => {
+    const { mine, updates } = await overtaken();
+    updates.send('a', temp(3, { version: 2 }));
+
+    expect(answers(await mine.deliver(updates.batch(1)))).toEqual(['a update.accepted 3']);
+  });
+
+  it('counts for a command that would change nothing without it', async () => {
+    const { mine, updates } = await overtaken({ unchangedUpdates: 'skip' });
+    updates.send('a', temp(1));
+
+    expect(answers(await mine.deliver(updates.batch(1)))).toEqual(['a update.accepted 3']);
+    expect(recorded(mine.storage)).toHaveLength(3);
+  });
+
+  it('counts for a delete of what it made', async () => {
+    const { mine, updates } = await overtaken();
+    const deletes = new CommandLog('delete');
+    deletes.send('a', null);
+    await mine.deliver(deletes.batch());
+    const theirs = new CommandLog('update', 'other', undefined, 1);
+    theirs.send('-', temp(0));
+    theirs.send('a', temp(5));
+    await mine.restarted().deliver(theirs.batch(1));
+    deletes.send('a', null);
+
+    expect(answers(await mine.deliver(deletes.batch(1)))).toEqual(['a delete.accepted 3']);
+    expect(updates.messages).toHaveLength(1);
+  });
+
+  it('counts for a batch that begins with refusals', async () => {
+    const { mine, updates } = await overtaken();
+    updates.send('a', temp(3, { version: 1 }));
+    updates.send('a', temp(4, { version: 2 }));
+    updates.send('a', temp(5, { version: 2 }));
+    const messages = await mine.deliver(updates.batch(1));
+
+    expect(answers(messages)).toEqual([
+      'a update.rejected 409',
+      'a update.accepted 3',
+      'a update.rejected 409',
+    ]);
+  });
+
+  it('is looked up while the store is away for a moment', async () => {
+    const { mine, updates } = await overtaken();
+    updates.send('a', temp(3, { version: 2 }));
+    mine.store.readFaults.push('unavailable', 'unavailable');
+
+    expect(answers(await mine.deliver(updates.batch(1)))).toEqual(['a update.accepted 3']);
+  });
+
+  it('is shown to a reader', async () => {
+    const { mine } = await overtaken();
+
+    expect(await mine.reader.get('a')).toMatchObject({ version: 2 });
+  });
+
+  it('costs no read where the append itself tells', async () => {
+    const mine = new ReplicaProcess({ publishDocuments: false });
+    const updates = new CommandLog();
+    updates.send('a', temp(1));
+    await mine.deliver(updates.batch());
+    const { reads } = mine.store;
+    updates.send('a', temp(2, { version: 9 }));
+    updates.send('a', temp(2));
+    updates.send('a', 'no JSON');
+    await mine.deliver(updates.batch(1));
+
+    expect(mine.store.reads).toBe(reads);
   });
 });
 
