@@ -6,7 +6,7 @@ import { applyAndRespond, respondUnchanged } from '../replica/respond.js';
 import { Backoff, sleep } from './backoff.js';
 import { type DeviceLocks } from './device-locks.js';
 import { clearPending, countOutcomes, type DeviceWork, type Item, newWork } from './device-work.js';
-import { eventIdOf } from './identity.js';
+import { commandIdOf, eventIdOf } from './identity.js';
 import { understand } from './incoming.js';
 import { type Message, type Outputs, refusalTime } from './outputs.js';
 import { type Bus, BusError, type CommandBatch } from './ports/bus.js';
@@ -290,15 +290,12 @@ export class ProcessCommands {
     item.outcome = String(refusal.code);
     item.messages.length = 0;
     const timestamp = refusalTime(message.position, clock(), lastEvent);
-    outputs.rejected(
-      item.messages,
-      message,
-      deviceId,
-      origin.commandId,
-      refusal,
-      timestamp,
-      content.clientToken,
-    );
+    // A refusal is remembered by nobody: each send of a message id has its own, and so must its id be.
+    const id =
+      origin.messageId === undefined
+        ? origin.commandId
+        : commandIdOf(deviceId, message.position, origin.fingerprint, undefined);
+    outputs.rejected(item.messages, message, deviceId, id, refusal, timestamp, content.clientToken);
     observer.refused({ deviceId, code: refusal.code, reason: refusal.message, topic, partition, offset });
   }
 

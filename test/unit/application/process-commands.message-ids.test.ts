@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { CommandLog } from '../../support/command-log.js';
-import { answers, documentOf, exact, recorded } from '../../support/outputs.js';
+import { answers, documentOf, exact, header, recorded } from '../../support/outputs.js';
 import { ReplicaProcess } from '../../support/replica-process.js';
 
 const temp = (value: number, extra: object = {}) => ({ state: { reported: { temp: value } }, ...extra });
@@ -65,6 +65,16 @@ describe('a message id', () => {
       'a update.accepted 2',
       'a update.accepted 2',
     ]);
+  });
+
+  it('does not make two refusals one event', async () => {
+    const log = new CommandLog();
+    log.send('a', temp(1, { version: 1 }), id('m1'));
+    log.send('a', temp(1, { version: 1 }), id('m1'));
+
+    const messages = await new ReplicaProcess().deliver(log.batch());
+
+    expect(new Set(messages.map((message) => header(message, 'ce_id'))).size).toBe(2);
   });
 
   it.each(['', ' ', 'a b', 'ü', 'x'.repeat(129), 'tab\t'])('that is illegal is refused: %j', async (name) => {
