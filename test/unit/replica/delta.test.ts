@@ -22,6 +22,7 @@ describe('The delta', () => {
     ['holds the whole object where reported has an array', { a: { 0: 1 } }, { a: [1] }, { a: { 0: 1 } }],
     ['holds the scalar where reported has an object', { a: 1 }, { a: { b: 1 } }, { a: 1 }],
     ['holds a differing array whole', { a: [1, 2, 3] }, { a: [1, 2] }, { a: [1, 2, 3] }],
+    ['holds an array whole that is shorter', { a: [1, 2] }, { a: [1, 2, 3] }, { a: [1, 2] }],
     ['compares arrays in order', { a: [1, 2] }, { a: [2, 1] }, { a: [1, 2] }],
     ['compares the objects of an array whole', { a: [{ b: 1 }] }, { a: [{ b: 1, c: 2 }] }, { a: [{ b: 1 }] }],
     [

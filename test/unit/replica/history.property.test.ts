@@ -16,6 +16,7 @@ import {
   type Json,
   mergePatch,
   sizeOf,
+  stateOf,
 } from '../support/oracle.js';
 import { expectSame, RECORD, SKIP, withLimit } from '../support/scenario.js';
 
@@ -90,8 +91,13 @@ describe('Any history of updates and deletes', () => {
         live(
           steps.map((step) => ({ ...step, versionOff: undefined })),
           SKIP,
-          ({ command, events, response, replica, refused }) => {
-            if (command.kind === 'delete' || refused !== null) return;
+          ({ command, before, verdict, events, response, replica }) => {
+            if (command.kind === 'delete' || !('shadow' in verdict)) return;
+            const { reported, desired } = verdict.shadow;
+            const isUnchanged =
+              before.exists && canonical(stateOf(before)) === canonical(stateOf(verdict.shadow));
+            expectSame(events.length === 0, isUnchanged);
+            expectSame([replica.reported, replica.desired], [reported, desired]);
             const state = parse(response?.accepted) as { state: Json; version: number };
             expectSame(state.state, command.state);
             expectSame(state.version, replica.version);
