@@ -21,7 +21,6 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
   );
   try {
     app.useGlobalFilters(new RejectedFilter(app.get<Metrics>(OBSERVER)));
-    app.enableShutdownHooks(['SIGTERM', 'SIGINT']);
     const description = new DocumentBuilder()
       .setTitle('Device State Replica')
       .setDescription('Reported and desired state of devices, and the delta between them')
@@ -36,6 +35,28 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
     throw error;
   }
   return app;
+}
+
+/** The first signal finishes and commits the work in hand and ends with code 0; a second one ends at once. */
+function stopOnSignal(app: NestFastifyApplication, logger: Logger): void {
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    logger.info({ signal }, 'Stopping');
+    app.close().then(
+      () => {
+        logger.info('Stopped');
+        process.exit(0);
+      },
+      (error: unknown) => {
+        logger.error({ err: error }, 'The stop failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
 }
 
 /** One line for a person, whatever went wrong. */
@@ -58,6 +79,7 @@ try {
     process.exit(1);
   });
   const app = await start(settings, logger);
+  stopOnSignal(app, logger);
   const bus = settings.KAFKA_BROKERS === undefined ? 'in-process' : settings.KAFKA_BROKERS;
   logger.info({ url: await app.getUrl(), bus, dataDir: settings.DATA_DIR }, 'Device State Replica is ready');
 } catch (error) {
