@@ -178,7 +178,7 @@ function token(command: Command): { clientToken?: string } {
 type Patch = NonNullable<UpdateCommand['state']>[SectionName];
 
 /** The section's size now, counted only where the replica does not know it. */
-function sectionBytes(replica: Replica, name: SectionName): number {
+export function sectionBytes(replica: Replica, name: SectionName): number {
   const known = name === 'reported' ? replica.reportedBytes : replica.desiredBytes;
   if (known >= 0) return known;
   return isEmpty(replica[name]) ? 0 : jsonBytes(replica[name]);

@@ -74,10 +74,13 @@ export function decodeStored(type: string, data: JsonValue, metadata: JsonValue)
 
 function eventOf(type: string, data: JsonObject): ReplicaEvent {
   const token = own(data, 'clientToken');
+  if (token !== undefined && typeof token !== 'string') {
+    throw new UnknownEventError(`${type}: 'clientToken' must be a string`);
+  }
   const common = {
     version: numberOf(data, 'version', type),
     timestamp: numberOf(data, 'timestamp', type),
-    ...(typeof token === 'string' ? { clientToken: token } : {}),
+    ...(token === undefined ? {} : { clientToken: token }),
   };
   switch (type) {
     case 'ReportedStateChanged':
@@ -86,7 +89,10 @@ function eventOf(type: string, data: JsonObject): ReplicaEvent {
       if (state !== null && !isObject(state))
         throw new UnknownEventError(`${type}: 'state' must be an object or null`);
       const scope = own(data, 'scope');
-      return { type, ...common, state, ...(scope === 'all' || scope === 'none' ? { scope } : {}) };
+      if (scope === undefined) return { type, ...common, state };
+      if (scope !== 'all' && scope !== 'none')
+        throw new UnknownEventError(`${type}: 'scope' must be all or none`);
+      return { type, ...common, state, scope };
     }
     case 'ReplicaDeleted':
       return { type, ...common };

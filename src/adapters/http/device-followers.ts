@@ -1,9 +1,4 @@
-import {
-  Inject,
-  Injectable,
-  type BeforeApplicationShutdown,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { once } from 'node:events';
 import { type ServerResponse } from 'node:http';

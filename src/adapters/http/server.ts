@@ -41,25 +41,21 @@ export class RejectedFilter implements ExceptionFilter {
         void reply.status(503).send(body);
         return;
       }
-      sendRefusal(reply, { code: error.getStatus(), message: error.message });
-      return;
     }
-    const status = statusOf(error);
+    const status = error instanceof HttpException ? error.getStatus() : statusOf(error);
     if (status === null) {
       this.observer.failed('http', error);
       sendRefusal(reply, { code: 500, message: 'Internal error' });
       return;
     }
-    const message =
-      status === 413
-        ? 'The request is too large'
-        : status === 415
-          ? 'Content-Type must be application/json, in UTF-8'
-          : error instanceof Error
-            ? error.message
-            : 'Bad request';
-    sendRefusal(reply, { code: status, message });
+    sendRefusal(reply, { code: status, message: messageOf(status, error) });
   }
+}
+
+function messageOf(status: number, error: unknown): string {
+  if (status === 413) return 'The request is too large';
+  if (status === 415) return 'Content-Type must be application/json, in UTF-8';
+  return error instanceof Error ? error.message : 'Bad request';
 }
 
 /** A status that Fastify gave the client's own mistake; null: ours. */
