@@ -115,13 +115,9 @@ export async function* followDevice(
   signal.addEventListener('abort', onAbort);
   try {
     const replica = emptyReplica(deviceId);
-    let after = from;
-    if (after === null) {
-      await skipTo(store, replica, Infinity);
-      after = { revision: replica.revision, part: LAST_PART };
-    } else {
-      await skipTo(store, replica, after.revision);
-    }
+    const isThere = await skipTo(store, replica, from === null ? Infinity : from.revision);
+    // A place beyond the log's end is of a log that was lost since: all that comes from now on is after it.
+    const after = from !== null && isThere ? from : { revision: replica.revision, part: LAST_PART };
     while (!signal.aborted) {
       if (!grown) {
         await new Promise<void>((resolve) => {
@@ -141,12 +137,13 @@ export async function* followDevice(
 
 const LAST_PART = 3;
 
-/** Folds the commands that end before this revision. */
-async function skipTo(store: EventStore, replica: Replica, revision: number): Promise<void> {
+/** Folds the commands that end before this revision. False: the log ends before it. */
+async function skipTo(store: EventStore, replica: Replica, revision: number): Promise<boolean> {
   for await (const { events, origin, firstRevision } of readCommands(store, replica.deviceId)) {
-    if (firstRevision + events.length - 1 >= revision) return;
+    if (firstRevision + events.length - 1 >= revision) return true;
     events.forEach((event, index) => evolve(replica, event, origin, firstRevision + index));
   }
+  return false;
 }
 
 async function* newOutputs(
