@@ -136,15 +136,31 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   }
   const settings = plainToInstance(Settings, given, { exposeDefaultValues: true });
   for (const { property, constraints } of validateSync(settings, { stopAtFirstError: true })) {
-    const shown =
-      property.endsWith('PASSWORD') || given[property] === undefined ? '' : `; it is '${given[property]}'`;
+    const value = given[property];
+    const shown = property.endsWith('PASSWORD') || value === undefined ? '' : `; it is ${inOneLine(value)}`;
     problems.push(`${property} ${Object.values(constraints ?? {})[0] ?? 'is wrong'}${shown}`);
   }
   if ((settings.KAFKA_TLS_CERT_FILE === undefined) !== (settings.KAFKA_TLS_KEY_FILE === undefined)) {
     problems.push('KAFKA_TLS_CERT_FILE and KAFKA_TLS_KEY_FILE go together');
   }
+  for (const name of ['KAFKA_TLS_CA_FILE', 'KAFKA_TLS_CERT_FILE', 'KAFKA_TLS_KEY_FILE'] as const) {
+    // Without it the connection would be open, while a file says that it must not be.
+    if (settings[name] !== undefined && settings.KAFKA_TLS === 'off')
+      problems.push(`${name} needs KAFKA_TLS=on`);
+  }
+  for (const name of ['KAFKA_SASL_USERNAME', 'KAFKA_SASL_PASSWORD'] as const) {
+    if (settings[name] !== undefined && settings.KAFKA_SASL_MECHANISM === undefined) {
+      problems.push(`${name} needs KAFKA_SASL_MECHANISM`);
+    }
+  }
   if (problems.length > 0) throw new SettingsError(problems.join('; '));
   return settings;
+}
+
+/** A value between quotes, whatever is in it, and not too long to be read. */
+function inOneLine(value: string): string {
+  const visible = value.replace(/[\p{Cc}\u2028\u2029]/gu, '�');
+  return `'${visible.length > 100 ? `${visible.slice(0, 100)}…` : visible}'`;
 }
 
 const OPTIONAL = [

@@ -1,0 +1,169 @@
+import { describe, expect, it } from '@jest/globals';
+import { readSettings, Settings, SettingsError } from '../../../src/config/settings.js';
+
+/** The message with which this environment is refused. */
+function problemOf(environment: Record<string, string>): string {
+  try {
+    readSettings(environment);
+  } catch (error) {
+    if (error instanceof SettingsError) return error.message;
+    throw error;
+  }
+  throw new Error('the settings were accepted');
+}
+
+const DEFAULTS: Readonly<Record<string, unknown>> = {
+  PORT: 3000,
+  HOST: '127.0.0.1',
+  DATA_DIR: './data',
+  TOPIC_PREFIX: 'state',
+  KAFKA_BROKERS: undefined,
+  KAFKA_CLIENT_ID: 'device-state-replica',
+  KAFKA_GROUP_ID: 'device-state-replica',
+  KAFKA_PARTITION_COUNT: 12,
+  KAFKA_REPLICATION_COUNT: -1,
+  KAFKA_TLS: 'off',
+  KAFKA_CONNECT_TIMEOUT_MS: 10_000,
+  KAFKA_SESSION_TIMEOUT_MS: 30_000,
+  PUBLISH_DOCUMENTS: 'off',
+  UNCHANGED_UPDATES: 'record',
+  MAX_STATE_BYTES: 32 * 1024,
+  MAX_REQUEST_BYTES: 128 * 1024,
+  MAX_DEPTH_COUNT: 6,
+  CACHE_BYTES: 256 * 1024 * 1024,
+  BATCH_MAX_COUNT: 500,
+  BATCH_MAX_BYTES: 512 * 1024,
+  REQUEST_TIMEOUT_MS: 10_000,
+  SHUTDOWN_TIMEOUT_MS: 10_000,
+  MAX_FOLLOWER_COUNT: 1000,
+  LOG_LEVEL: 'info',
+};
+
+describe('settings', () => {
+  it.each(Object.entries(DEFAULTS))('have a default for %s', (name, value) => {
+    expect(readSettings({})[name as keyof Settings]).toBe(value);
+    expect(readSettings({ [name]: '' })[name as keyof Settings]).toBe(value);
+  });
+
+  it('are all tried here', () => {
+    expect(Object.keys(new Settings()).filter((name) => !(name in DEFAULTS))).toEqual([]);
+  });
+
+  it('take what is given', () => {
+    const settings = readSettings({
+      PORT: '0',
+      HOST: '0.0.0.0',
+      DATA_DIR: '/tmp/x',
+      TOPIC_PREFIX: 'lab_1-a',
+      KAFKA_BROKERS: 'a:9092, b:9093',
+      UNCHANGED_UPDATES: 'skip',
+      CACHE_BYTES: '0',
+      KAFKA_REPLICATION_COUNT: '-1',
+      LOG_LEVEL: 'debug',
+      PATH: '/usr/bin',
+      KAFKA_HOME: '/opt/kafka',
+    });
+    expect(settings).toMatchObject({
+      PORT: 0,
+      HOST: '0.0.0.0',
+      TOPIC_PREFIX: 'lab_1-a',
+      KAFKA_BROKERS: 'a:9092, b:9093',
+      UNCHANGED_UPDATES: 'skip',
+      CACHE_BYTES: 0,
+      LOG_LEVEL: 'debug',
+    });
+  });
+
+  it.each([
+    ['PORT', 'abc', 'whole number from 0 to 65535'],
+    ['PORT', '65536', '65535'],
+    ['PORT', '-1', '0'],
+    ['PORT', '80.5', 'whole'],
+    ['PORT', '1e3', 'whole'],
+    ['PORT', '0x50', 'whole'],
+    ['PORT', 'Infinity', 'whole'],
+    ['TOPIC_PREFIX', 'a/b', '[A-Za-z0-9_-]'],
+    ['TOPIC_PREFIX', 'x'.repeat(101), '1 to 100'],
+    ['KAFKA_BROKERS', 'nonsense', 'host:port'],
+    ['KAFKA_BROKERS', 'a:9092,,b:1', 'host:port'],
+    ['KAFKA_BROKERS', 'http://a:9092', 'host:port'],
+    ['KAFKA_BROKERS', 'a:', 'host:port'],
+    ['KAFKA_PARTITION_COUNT', '0', '1'],
+    ['KAFKA_REPLICATION_COUNT', '-2', '-1'],
+    ['KAFKA_TLS', 'yes', 'on or off'],
+    ['KAFKA_SASL_MECHANISM', 'gssapi', 'plain or scram-sha-256'],
+    ['KAFKA_CONNECT_TIMEOUT_MS', '99', '100'],
+    ['KAFKA_SESSION_TIMEOUT_MS', '1', '1000'],
+    ['PUBLISH_DOCUMENTS', 'true', 'on or off'],
+    ['UNCHANGED_UPDATES', 'ignore', 'record or skip'],
+    ['MAX_STATE_BYTES', '63', '64'],
+    ['MAX_REQUEST_BYTES', '99999999', 'whole number'],
+    ['MAX_DEPTH_COUNT', '65', '64'],
+    ['CACHE_BYTES', '-1', '0'],
+    ['BATCH_MAX_COUNT', '0', '1'],
+    ['BATCH_MAX_BYTES', '1', '1024'],
+    ['REQUEST_TIMEOUT_MS', '10s', 'whole'],
+    ['SHUTDOWN_TIMEOUT_MS', 'never', 'whole'],
+    ['MAX_FOLLOWER_COUNT', '-5', '0'],
+    ['LOG_LEVEL', 'loud', 'info or debug'],
+    ['EVENTSTORE_CONNECTION_STRING', 'esdb://x', 'cannot use it yet'],
+    ['DATABASE_URL', 'postgres://x', 'cannot use it yet'],
+  ])('refuse %s=%s in one line that names it', (name, value, reason) => {
+    const problem = problemOf({ [name]: value });
+    expect(problem.startsWith(name)).toBe(true);
+    expect(problem).toContain(reason);
+    expect(problem).not.toContain('\n');
+  });
+
+  it.each([
+    'KAFKA_BROKER',
+    'KAFKA_BROKERS_LIST',
+    'KAFKA_GROUPID',
+    'KAFKA_TLS_CA',
+    'BATCH_MAX',
+    'MAX_STATE_SIZE',
+    'UNCHANGED_UPDATE',
+    'PUBLISH_DOCUMENT',
+  ])('do not overlook the misspelt %s', (name) => {
+    expect(problemOf({ [name]: 'x' })).toBe(`${name}: no such setting; see the table in README.md`);
+  });
+
+  it('name all that is wrong, in one line', () => {
+    const problem = problemOf({
+      PORT: 'a\nb',
+      UNCHANGED_UPDATES: 'x'.repeat(1000),
+      KAFKA_BROKER: 'y',
+      LOG_LEVEL: 'loud',
+    });
+    for (const name of ['PORT', 'UNCHANGED_UPDATES', 'KAFKA_BROKER', 'LOG_LEVEL'])
+      expect(problem).toContain(name);
+    expect(problem).not.toContain('\n');
+    expect(problem.length).toBeLessThan(700);
+  });
+
+  it.each([
+    [{ KAFKA_SASL_MECHANISM: 'plain' }, ['KAFKA_SASL_USERNAME', 'KAFKA_SASL_PASSWORD']],
+    [{ KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u' }, ['KAFKA_SASL_PASSWORD']],
+    [{ KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'p' }, ['KAFKA_SASL_MECHANISM']],
+    [{ KAFKA_TLS: 'on', KAFKA_TLS_CERT_FILE: 'x' }, ['KAFKA_TLS_CERT_FILE and KAFKA_TLS_KEY_FILE']],
+    [{ KAFKA_TLS_CA_FILE: 'x' }, ['KAFKA_TLS_CA_FILE needs KAFKA_TLS=on']],
+  ])('refuse %j, which is half of something', (environment, names) => {
+    for (const name of names) expect(problemOf(environment)).toContain(name);
+  });
+
+  it('never show a password', () => {
+    const problem = problemOf({ KAFKA_SASL_PASSWORD: 'secret', PORT: 'x' });
+    expect(problem).not.toContain('secret');
+  });
+
+  it('take whole and proper credentials', () => {
+    const settings = readSettings({
+      KAFKA_TLS: 'on',
+      KAFKA_TLS_CA_FILE: 'ca.pem',
+      KAFKA_SASL_MECHANISM: 'scram-sha-512',
+      KAFKA_SASL_USERNAME: 'u',
+      KAFKA_SASL_PASSWORD: 'p',
+    });
+    expect(settings).toMatchObject({ KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'p' });
+  });
+});
