@@ -94,8 +94,9 @@ export class AnswerGets {
     const backoff = new Backoff();
     for (;;) {
       try {
-        const messages = (await Promise.all(batch.messages.map((message) => this.answer(message)))).flat();
-        await bus.publish(messages);
+        const answers = await Promise.all(batch.messages.map((message) => this.answer(message)));
+        await bus.publish(answers.flatMap(({ messages }) => messages));
+        for (const { outcome } of answers) observer.commandsEnded('get', outcome, 1);
         break;
       } catch (error) {
         const delayMs = backoff.nextDelayMs();
@@ -111,7 +112,7 @@ export class AnswerGets {
   }
 
   /** Throws where the store is away. */
-  private async answer(message: CommandMessage): Promise<Message[]> {
+  private async answer(message: CommandMessage): Promise<{ messages: Message[]; outcome: string }> {
     const { reader, outputs, clock, observer, limits } = this.deps;
     const messages: Message[] = [];
     const { topic, partition, offset, timestamp } = message.position;
@@ -120,8 +121,7 @@ export class AnswerGets {
       const reason = keyReason(message.key);
       outputs.deadLetter(messages, message, reason);
       observer.refused({ deviceId, code: 'dead-letter', reason, topic, partition, offset });
-      observer.commandsEnded('get', 'dead-letter', 1);
-      return messages;
+      return { messages, outcome: 'dead-letter' };
     }
     const id = deriveId(
       `g/${topic}/${partition}/${offset}/${timestamp}/${fingerprintOf('get', message.value)}`,
@@ -135,8 +135,7 @@ export class AnswerGets {
         if (reading !== null) {
           const response = { version: reading.version, timestamp: clock(), accepted: reading.document };
           outputs.accepted(messages, message, deviceId, id, response);
-          observer.commandsEnded('get', 'accepted', 1);
-          return messages;
+          return { messages, outcome: 'accepted' };
         }
         refusal = refusals.notFound(deviceId);
       } catch (error) {
@@ -147,7 +146,6 @@ export class AnswerGets {
     }
     outputs.rejected(messages, message, deviceId, id, refusal, clock(), clientToken);
     observer.refused({ deviceId, code: refusal.code, reason: refusal.message, topic, partition, offset });
-    observer.commandsEnded('get', String(refusal.code), 1);
-    return messages;
+    return { messages, outcome: String(refusal.code) };
   }
 }
