@@ -1,10 +1,13 @@
 import kafkajs, {
+  type Admin,
   type Kafka,
   type KafkaConfig,
   type logCreator,
   type RetryOptions,
   type SASLOptions,
 } from 'kafkajs';
+import { settlesWithin } from '../timing.js';
+import { Sockets } from './sockets.js';
 import { installCodecs } from './codecs.js';
 import { installIdleTimerFix } from './idle-timer.js';
 import { installRecordBatchEncoder } from './record-batch-encoder.js';
@@ -23,17 +26,26 @@ export const RETRY: RetryOptions = {
 
 /** The most that one attempt at a connection takes, in milliseconds. */
 const CONNECTION_TIMEOUT_MS = 3_000;
+/** How long an orderly end may take before connections are cut. */
+export const CLOSE_MS = 5_000;
+
+export interface KafkaClient {
+  readonly kafka: Kafka;
+  /** Cuts what connections are left: kafkajs waits for requests under way, and connects again to retry them. */
+  readonly cutConnections: () => void;
+}
 
 /**
- * A kafkajs client. Each user of the bus (producer, consumer, admin) takes one of its own, since the clients share
+ * A kafkajs client. Each user of the bus (producer, consumer, reader) takes one of its own, since the clients share
  * state in places where one that was given up can harm the next.
  */
-export function createKafka(options: ResolvedOptions): Kafka {
+export function createKafka(options: ResolvedOptions): KafkaClient {
   installIdleTimerFix();
   installRecordEncoder();
   installRecordBatchEncoder();
   installTopicIds();
   installCodecs();
+  const sockets = new Sockets();
   const config: KafkaConfig = {
     brokers: [...options.brokers],
     clientId: options.clientId,
@@ -42,11 +54,25 @@ export function createKafka(options: ResolvedOptions): Kafka {
     authenticationTimeout: Math.min(CONNECTION_TIMEOUT_MS, options.connectTimeoutMs),
     requestTimeout: 30_000,
     retry: RETRY,
-    logLevel: process.env.KDBG ? kafkajs.logLevel.DEBUG : kafkajs.logLevel.WARN,
+    socketFactory: sockets.open,
+    logLevel: kafkajs.logLevel.WARN,
     logCreator: logTo(options),
   };
   if (options.sasl !== undefined) config.sasl = saslOptions(options.sasl);
-  return new kafkajs.Kafka(config);
+  return { kafka: new kafkajs.Kafka(config), cutConnections: () => sockets.cut() };
+}
+
+/** Lends an admin client that is connected, and closed afterwards. */
+export async function withAdmin<T>(options: ResolvedOptions, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const { kafka, cutConnections } = createKafka(options);
+  const admin = kafka.admin({ retry: RETRY });
+  try {
+    await admin.connect();
+    return await work(admin);
+  } finally {
+    await settlesWithin(admin.disconnect(), CLOSE_MS);
+    cutConnections();
+  }
 }
 
 function saslOptions({ mechanism, username, password }: KafkaSasl): SASLOptions {

@@ -1,12 +1,11 @@
 import kafkajs, { type Message, type Producer } from 'kafkajs';
 import type { ReplyMessage } from '../../../application/ports/bus.js';
 import { messageOf, settlesWithin } from '../timing.js';
-import { createKafka, RETRY } from './client.js';
+import { CLOSE_MS, createKafka, RETRY } from './client.js';
 import { isKafkaError } from './errors.js';
 import type { ResolvedOptions } from './options.js';
 import { recordBytes } from './request-sizes.js';
 
-const DISCONNECT_MS = 5_000;
 /** Errors that mean that the reply topic, not the broker, is the trouble. */
 const HOPELESS = [
   'UNKNOWN_TOPIC_OR_PARTITION',
@@ -17,13 +16,18 @@ const HOPELESS = [
   'POLICY_VIOLATION',
 ];
 
+interface Connected {
+  readonly producer: Producer;
+  readonly cutConnections: () => void;
+}
+
 /**
  * Sends replies to the topics that askers named. kafkajs's metadata of all topics of a producer fails when one of
  * them is missing, so a wrong or deleted reply topic must never meet the producer of the outputs; here it costs a
  * new producer.
  */
 export class ForeignReplies {
-  private producer: Producer | undefined;
+  private connected: Connected | undefined;
 
   constructor(private readonly options: ResolvedOptions) {}
 
@@ -37,9 +41,11 @@ export class ForeignReplies {
   }
 
   async stop(): Promise<void> {
-    const { producer } = this;
-    this.producer = undefined;
-    if (producer !== undefined) await settlesWithin(producer.disconnect(), DISCONNECT_MS);
+    const { connected } = this;
+    this.connected = undefined;
+    if (connected === undefined) return;
+    await settlesWithin(connected.producer.disconnect(), CLOSE_MS);
+    connected.cutConnections();
   }
 
   /** Parts small enough for one record batch; a single reply that is too large is left out. */
@@ -65,8 +71,8 @@ export class ForeignReplies {
 
   private async sendTo(topic: string, messages: Message[]): Promise<void> {
     try {
-      this.producer ??= await this.connect();
-      await this.producer.send({ topic, messages, acks: -1 });
+      this.connected ??= await this.connect();
+      await this.connected.producer.send({ topic, messages, acks: -1 });
     } catch (error) {
       if (!isKafkaError(error, ...HOPELESS)) throw error;
       this.drop(topic, messages.length, messageOf(error));
@@ -78,13 +84,14 @@ export class ForeignReplies {
     this.options.logger.warn({ topic, count, reason }, 'Replies could not be delivered: dropped');
   }
 
-  private async connect(): Promise<Producer> {
-    const producer = createKafka(this.options).producer({
+  private async connect(): Promise<Connected> {
+    const { kafka, cutConnections } = createKafka(this.options);
+    const producer = kafka.producer({
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
       allowAutoTopicCreation: false,
       retry: { ...RETRY, retries: 1 },
     });
     await producer.connect();
-    return producer;
+    return { producer, cutConnections };
   }
 }

@@ -1,7 +1,6 @@
-import type { Admin } from 'kafkajs';
 import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
 import { BackOff, messageOf, pause } from '../timing.js';
-import { createKafka, RETRY } from './client.js';
+import { withAdmin } from './client.js';
 import type { ResolvedOptions } from './options.js';
 import { Positions } from './positions.js';
 import { Session } from './session.js';
@@ -51,12 +50,11 @@ export class Intake {
         await pause(backOff.next(), this.stopping.signal);
         if (this.stopping.signal.aborted) return;
       }
-      const kafka = createKafka(options);
-      const session = new Session(kafka, { options, names, handlers, positions });
+      const session = new Session({ options, names, handlers, positions });
       let reason: string;
       try {
         // An operator may have deleted a topic while we ran: it is made again, as at start.
-        if (!isFirst) await this.makeTopics(kafka.admin({ retry: RETRY }));
+        if (!isFirst) await this.makeTopics();
         if (this.stopping.signal.aborted) return;
         this.session = session;
         await Promise.race([session.start(), session.ended]);
@@ -75,12 +73,7 @@ export class Intake {
     }
   }
 
-  private async makeTopics(admin: Admin): Promise<void> {
-    try {
-      await admin.connect();
-      await ensureTopics(admin, this.names, this.options);
-    } finally {
-      await admin.disconnect().catch(() => undefined);
-    }
+  private async makeTopics(): Promise<void> {
+    await withAdmin(this.options, (admin) => ensureTopics(admin, this.names, this.options));
   }
 }

@@ -8,8 +8,8 @@ import {
   type Reply,
   type ReplyMessage,
 } from '../../../application/ports/bus.js';
-import { pause } from '../timing.js';
-import { createKafka, RETRY } from './client.js';
+import { pause, settlesWithin } from '../timing.js';
+import { CLOSE_MS, createKafka, RETRY } from './client.js';
 import { toBusError } from './errors.js';
 import { Intake } from './intake.js';
 import { Listeners } from './listeners.js';
@@ -86,17 +86,18 @@ class KafkaBus implements Bus {
   }
 
   private async prepare(deadline: AbortSignal): Promise<void> {
-    const admin = createKafka(this.options).admin({ retry: { ...RETRY, retries: 1 } });
-    const giveUp = (): void => void admin.disconnect().catch(() => undefined);
-    deadline.addEventListener('abort', giveUp);
+    const { kafka, cutConnections } = createKafka(this.options);
+    const admin = kafka.admin({ retry: { ...RETRY, retries: 1 } });
+    deadline.addEventListener('abort', cutConnections);
     try {
       await admin.connect();
       await ensureTopics(admin, this.names, this.options);
       await this.publisher.connect();
       await this.requests.listen();
     } finally {
-      deadline.removeEventListener('abort', giveUp);
-      await admin.disconnect().catch(() => undefined);
+      deadline.removeEventListener('abort', cutConnections);
+      await settlesWithin(admin.disconnect(), CLOSE_MS);
+      cutConnections();
     }
   }
 

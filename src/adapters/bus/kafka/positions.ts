@@ -21,7 +21,7 @@ export interface Placement extends Start {
 /** How far this process is in each partition it has, or had, and in which life of its log. */
 export class Positions {
   private readonly byPartition = new Map<string, Position>();
-  private topicIds = new Map<string, string | null>();
+  private readonly topicIds = new Map<string, string | null>();
 
   get(topic: string, partition: number): Position | undefined {
     return this.byPartition.get(keyOf(topic, partition));
@@ -36,7 +36,7 @@ export class Positions {
       admin.fetchOffsets({ groupId, topics }),
       Promise.all(topics.map(async (topic) => ({ topic, partitions: await admin.fetchTopicOffsets(topic) }))),
     ]);
-    this.topicIds = new Map([...this.topicIds, ...ids]);
+    for (const [topic, id] of ids) this.topicIds.set(topic, id);
     const placements: Placement[] = [];
     for (const topic of topics) {
       const committedHere = committed.find((each) => each.topic === topic)?.partitions ?? [];
@@ -80,12 +80,9 @@ export class Positions {
     return start;
   }
 
-  /** Whether the topics are still in the lives in which they were placed. Rejects when it cannot be found out. */
-  async areCurrent(admin: Admin): Promise<boolean> {
-    const known = [...this.topicIds.keys()];
-    if (known.length === 0) return true;
-    const ids = await fetchTopicIds(admin, known);
-    return known.every((topic) => ids.get(topic) === this.topicIds.get(topic));
+  /** Whether a topic has the id that it had when its partitions were placed; true for one that was not placed. */
+  isSameLife(topic: string, id: string | null): boolean {
+    return !this.topicIds.has(topic) || this.topicIds.get(topic) === id;
   }
 }
 

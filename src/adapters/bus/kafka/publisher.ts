@@ -1,7 +1,7 @@
 import { type Message, type Producer, type TopicMessages } from 'kafkajs';
 import { BusError, type OutputMessage, type ReplyMessage } from '../../../application/ports/bus.js';
 import { messageOf, settlesWithin } from '../timing.js';
-import { createKafka, RETRY } from './client.js';
+import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
 import { isKafkaError, toBusError } from './errors.js';
 import { ForeignReplies } from './foreign-replies.js';
 import type { ResolvedOptions } from './options.js';
@@ -11,7 +11,6 @@ import type { TopicNames } from './topic-names.js';
 
 /** Memory, and the time of one request, are bounded by it; far under brokers' `socket.request.max.bytes`. */
 const MAX_TOTAL_BYTES = 8 * 1024 * 1024;
-const DISCONNECT_MS = 5_000;
 /** A longer key is left out of the dead letter that stands in for its message. */
 const MAX_KEPT_KEY_BYTES = 1_024;
 
@@ -24,6 +23,7 @@ interface Outgoing extends Addressed {
 export class Publisher {
   private readonly partitioner = new KeyPartitioner();
   private readonly producer: Producer;
+  private readonly client: KafkaClient;
   private queue: Promise<unknown> = Promise.resolve();
   private readonly foreignReplies: ForeignReplies;
   private isStopped = false;
@@ -33,6 +33,7 @@ export class Publisher {
     private readonly options: ResolvedOptions,
     private readonly names: TopicNames,
   ) {
+    this.client = createKafka(options);
     this.producer = this.createProducer();
     this.foreignReplies = new ForeignReplies(options);
   }
@@ -64,8 +65,9 @@ export class Publisher {
 
   async stop(): Promise<void> {
     this.isStopped = true;
-    await settlesWithin(this.queue, DISCONNECT_MS);
-    await Promise.all([settlesWithin(this.producer.disconnect(), DISCONNECT_MS), this.foreignReplies.stop()]);
+    await settlesWithin(this.queue, CLOSE_MS);
+    await Promise.all([settlesWithin(this.producer.disconnect(), CLOSE_MS), this.foreignReplies.stop()]);
+    this.client.cutConnections();
   }
 
   /** One call after the other, so that a retry of one never falls behind the next. */
@@ -171,7 +173,7 @@ export class Publisher {
   }
 
   private createProducer(): Producer {
-    return createKafka(this.options).producer({
+    return this.client.kafka.producer({
       createPartitioner: this.partitioner.create,
       allowAutoTopicCreation: false,
       // Marked experimental in kafkajs. One request at a time keeps the order without it.

@@ -1,4 +1,11 @@
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
+import type {
+  Admin,
+  Cluster,
+  Consumer,
+  ConsumerGroupJoinEvent,
+  EachBatchPayload,
+  KafkaMessage,
+} from 'kafkajs';
 import type {
   BatchHandler,
   CommandBatch,
@@ -8,10 +15,11 @@ import type {
 import { BackOff, deferred, messageOf, pause, settlesWithin } from '../timing.js';
 import { splitIntoUnits } from '../work-units.js';
 import { coPartitionedAssigner } from './assigner.js';
-import { RETRY } from './client.js';
+import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
 import { encodeLog } from './log-lives.js';
 import type { ResolvedOptions } from './options.js';
 import type { Positions } from './positions.js';
+import { topicIdOf } from './topic-ids.js';
 import type { TopicNames } from './topic-names.js';
 
 /** Short, since a stop waits for the fetch under way. */
@@ -19,12 +27,14 @@ const MAX_WAIT_MS = 500;
 const METADATA_MAX_AGE_MS = 60_000;
 const REDELIVERY_FIRST_MS = 100;
 const REDELIVERY_LAST_MS = 5_000;
-/** How old the knowledge that the topics are still the same may be when a batch is handed over. */
-const LIVES_CHECK_MS = 1_000;
+/**
+ * How old the knowledge that the topics are still the same may be when a batch is handed over. A topic is not deleted,
+ * made anew and filled past its old end in this time; and it bounds what looking costs when batches are small.
+ */
+const LIVES_CHECK_MS = 25;
 const WATCH_MS = 5_000;
 /** How much longer than the session's timeout a consumer may show no sign of life. */
 const SILENCE_MARGIN_MS = 15_000;
-const CLOSE_MS = 5_000;
 
 export interface SessionContext {
   readonly options: ResolvedOptions;
@@ -43,8 +53,11 @@ export class Session {
   hasJoined = false;
 
   private readonly end: (reason: string) => void;
+  private readonly client: KafkaClient;
   private readonly consumer: Consumer;
   private readonly admin: Admin;
+  /** The consumer's own knowledge of the cluster, which kafkajs shows to assigners. */
+  private cluster: Cluster | undefined;
   private readonly stopping = new AbortController();
   private generation = 0;
   private assignment: Record<string, number[]> = {};
@@ -58,11 +71,10 @@ export class Session {
   private livesCheckedMs = 0;
   private watch: NodeJS.Timeout | undefined;
 
-  constructor(
-    kafka: Kafka,
-    private readonly context: SessionContext,
-  ) {
+  constructor(private readonly context: SessionContext) {
     const { options } = context;
+    this.client = createKafka(options);
+    const { kafka } = this.client;
     const ended = deferred<string>();
     this.ended = ended.promise;
     this.end = (reason) => {
@@ -74,7 +86,12 @@ export class Session {
     this.admin = kafka.admin({ retry: RETRY });
     this.consumer = kafka.consumer({
       groupId: options.groupId,
-      partitionAssigners: [coPartitionedAssigner],
+      partitionAssigners: [
+        (config) => {
+          this.cluster = config.cluster;
+          return coPartitionedAssigner(config);
+        },
+      ],
       sessionTimeout: options.sessionTimeoutMs,
       heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(options.sessionTimeoutMs / 3))),
       maxWaitTimeInMs: MAX_WAIT_MS,
@@ -130,13 +147,9 @@ export class Session {
     this.end('stopped');
     this.generation++;
     // A kafkajs client that is disconnected while it is at work connects again to finish it.
-    const working = Promise.allSettled([this.starting, this.placed, this.looking]);
-    if (!(await settlesWithin(working, CLOSE_MS))) void working.then(() => this.disconnect());
-    await settlesWithin(this.disconnect(), CLOSE_MS);
-  }
-
-  private async disconnect(): Promise<void> {
-    await Promise.allSettled([this.consumer.disconnect(), this.admin.disconnect()]);
+    await settlesWithin(Promise.allSettled([this.starting, this.placed, this.looking]), CLOSE_MS);
+    await settlesWithin(Promise.allSettled([this.consumer.disconnect(), this.admin.disconnect()]), CLOSE_MS);
+    this.client.cutConnections();
   }
 
   private onJoin({ payload }: ConsumerGroupJoinEvent): void {
@@ -306,7 +319,7 @@ export class Session {
     if (Date.now() - this.livesCheckedMs < LIVES_CHECK_MS) return true;
     const { generation } = this;
     try {
-      const isCurrent = await this.context.positions.areCurrent(this.admin);
+      const isCurrent = await this.haveSameIds();
       this.livesCheckedMs = Date.now();
       if (!isCurrent) this.end('a command topic was made anew');
       return isCurrent && generation === this.generation;
@@ -314,6 +327,18 @@ export class Session {
       this.end(`a command topic is missing, or cannot be looked at: ${messageOf(error)}`);
       return false;
     }
+  }
+
+  /** One request, to which kafkajs would be entitled anyway. Rejects when a topic is missing. */
+  private async haveSameIds(): Promise<boolean> {
+    const { cluster } = this;
+    if (cluster === undefined) return true;
+    await cluster.refreshMetadata();
+    return [...this.context.handlers.keys()]
+      .map((channel) => this.context.names.command(channel))
+      .every((topic) =>
+        this.context.positions.isSameLife(topic, topicIdOf(cluster.findTopicPartitionMetadata(topic))),
+      );
   }
 
   /** kafkajs can fall silent without an event (#659), and does not notice every topic that was made anew. */

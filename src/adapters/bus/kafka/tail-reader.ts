@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import type { Admin, Consumer, KafkaMessage } from 'kafkajs';
+import type { Consumer, KafkaMessage } from 'kafkajs';
 import { BackOff, deferred, messageOf, pause, settlesWithin } from '../timing.js';
-import { createKafka, RETRY } from './client.js';
+import { CLOSE_MS, createKafka, RETRY, withAdmin } from './client.js';
 import type { ResolvedOptions } from './options.js';
 import { settled } from './settled.js';
 
 const MAX_WAIT_MS = 250;
 const RESTART_FIRST_MS = 100;
 const RESTART_LAST_MS = 5_000;
-const CLOSE_MS = 5_000;
 
 /**
  * Reads one topic from its end on, for this instance alone, in a group that nobody else has and that is deleted in
@@ -35,7 +34,7 @@ export class TailReader {
 
   /** Resolves once the place to begin is pinned; rejects when Kafka cannot be asked. */
   async start(): Promise<void> {
-    await this.withAdmin(async (admin) => {
+    await withAdmin(this.options, async (admin) => {
       for (const { partition, offset } of await settled(() => admin.fetchTopicOffsets(this.topic)))
         this.next.set(partition, offset);
     });
@@ -48,7 +47,7 @@ export class TailReader {
     if (this.next.size === 0) return;
     // A group that is left behind does no harm: brokers drop it after their retention time.
     await settlesWithin(
-      this.withAdmin((admin) => admin.deleteGroups([this.groupId])),
+      withAdmin(this.options, (admin) => admin.deleteGroups([this.groupId])),
       CLOSE_MS,
     );
   }
@@ -56,7 +55,8 @@ export class TailReader {
   private async run(): Promise<void> {
     const backOff = new BackOff(RESTART_FIRST_MS, RESTART_LAST_MS);
     while (!this.stopping.signal.aborted) {
-      const consumer = createKafka(this.options).consumer({
+      const { kafka, cutConnections } = createKafka(this.options);
+      const consumer = kafka.consumer({
         groupId: this.groupId,
         sessionTimeout: this.options.sessionTimeoutMs,
         heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(this.options.sessionTimeoutMs / 3))),
@@ -65,6 +65,7 @@ export class TailReader {
         retry: { ...RETRY, restartOnFailure: async () => false },
       });
       const reason = await this.readUntilItEnds(consumer, backOff);
+      cutConnections();
       if (this.stopping.signal.aborted) return;
       this.options.logger.warn({ topic: this.topic, reason }, 'Reader of the topic ended, starting another');
       await pause(backOff.next(), this.stopping.signal);
@@ -85,8 +86,7 @@ export class TailReader {
     const reason = await ended.promise;
     this.stopping.signal.removeEventListener('abort', onStop);
     // A consumer that is disconnected while it joins would begin to read afterwards.
-    if (!(await settlesWithin(started, CLOSE_MS)))
-      void started.then(() => consumer.disconnect()).catch(() => undefined);
+    await settlesWithin(started, CLOSE_MS);
     await settlesWithin(consumer.disconnect(), CLOSE_MS);
     return reason;
   }
@@ -115,16 +115,6 @@ export class TailReader {
     for (const partition of assigned) {
       const offset = this.next.get(partition);
       if (offset !== undefined) consumer.seek({ topic: this.topic, partition, offset });
-    }
-  }
-
-  private async withAdmin(work: (admin: Admin) => Promise<unknown>): Promise<void> {
-    const admin = createKafka(this.options).admin({ retry: RETRY });
-    try {
-      await admin.connect();
-      await work(admin);
-    } finally {
-      await admin.disconnect().catch(() => undefined);
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { Admin } from 'kafkajs';
+import type { Admin, PartitionMetadata } from 'kafkajs';
 import {
   DecoderClass,
   EncoderClass,
@@ -123,6 +123,12 @@ export function installTopicIds(): void {
   };
 }
 
+/** The id of a topic of which these are the partitions; null when its broker has no ids, or it has no partitions. */
+export function topicIdOf(partitions: readonly PartitionMetadata[]): string | null {
+  const first = partitions[0] as { topicId?: string } | undefined;
+  return first?.topicId ?? null;
+}
+
 /**
  * The ids of existing topics; null for a topic of a broker that has no ids.
  * Throws when one of them does not exist (with kafkajs's unhelpful TypeError) or no broker answers.
@@ -132,10 +138,5 @@ export async function fetchTopicIds(
   topics: readonly string[],
 ): Promise<Map<string, string | null>> {
   const metadata = await admin.fetchTopicMetadata({ topics: [...topics] });
-  return new Map(
-    metadata.topics.map(({ name, partitions }) => {
-      const first = partitions[0] as { topicId?: string } | undefined;
-      return [name, first?.topicId ?? null];
-    }),
-  );
+  return new Map(metadata.topics.map(({ name, partitions }) => [name, topicIdOf(partitions)]));
 }
