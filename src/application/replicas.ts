@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { type ReplicaEvent, type Origin } from '../replica/events.js';
-import { sectionBytes } from '../replica/decide.js';
-import { evolve } from '../replica/evolve.js';
+import { countBytes, evolve } from '../replica/evolve.js';
 import { type JsonValue } from '../replica/json.js';
 import { emptyReplica, type Replica } from '../replica/replica.js';
 import { decodeStored, streamOf, UnknownEventError } from '../replica/stored.js';
@@ -89,9 +88,7 @@ export class Replicas {
     const start = performance.now();
     const replica = emptyReplica(deviceId);
     await this.catchUp(replica);
-    // Known from here on: a fold of the past does not count them, and each decision would.
-    replica.reportedBytes = sectionBytes(replica, 'reported');
-    replica.desiredBytes = sectionBytes(replica, 'desired');
+    countBytes(replica);
     this.observer.timed('load', performance.now() - start);
     return replica;
   }
@@ -127,10 +124,5 @@ export class Replicas {
  * objects, and the rest is counted one by one.
  */
 function estimateBytes(replica: Replica): number {
-  return (
-    600 +
-    6 * (sectionBytes(replica, 'reported') + sectionBytes(replica, 'desired')) +
-    200 * replica.sources.size +
-    120 * (replica.commands?.size ?? 0)
-  );
+  return 600 + 6 * replica.bytesCounted + 200 * replica.sources.size + 120 * (replica.commands?.size ?? 0);
 }

@@ -1,6 +1,6 @@
 import { type Command, type Refusal, refusals, type UpdateCommand } from './commands.js';
 import { type Origin, type ReplicaEvent, type SectionChanged, type SectionName } from './events.js';
-import { isEmpty, jsonBytes } from './json.js';
+import { isEmpty, jsonBytes, type JsonObject } from './json.js';
 import { type Limits } from './limits.js';
 import { growth, wouldChange } from './merge.js';
 import { type Replica } from './replica.js';
@@ -112,13 +112,20 @@ function decideUpdate(
   const { state } = command;
   const reported = state === null ? null : state.reported;
   const desired = state === null ? null : state.desired;
+  const texts = { reported: textOf(reported), desired: textOf(desired) };
 
-  const reportedBytes = bytesAfter(replica, 'reported', reported);
-  const desiredBytes = bytesAfter(replica, 'desired', desired);
-  const total = reportedBytes + desiredBytes;
-  // A state that is over the limit already (the limit was lowered) may still shrink.
-  if (total > options.limits.maxStateBytes && total >= currentBytes(replica)) {
-    return refused(refusals.stateTooLarge(total, options.limits.maxStateBytes));
+  const bytesAtMost = replica.bytesAtMost + mostBytes(texts.reported) + mostBytes(texts.desired);
+  let sizes: Sizes = { bytesAtMost };
+  // Far from the limit a bound on the size will do; near it, it is counted and kept exactly.
+  if (bytesAtMost > options.limits.maxStateBytes / 2) {
+    const reportedBytes = bytesAfter(replica, 'reported', reported);
+    const desiredBytes = bytesAfter(replica, 'desired', desired);
+    const total = reportedBytes + desiredBytes;
+    // A state that is over the limit already (the limit was lowered) may still shrink.
+    if (total > options.limits.maxStateBytes && total >= currentBytes(replica)) {
+      return refused(refusals.stateTooLarge(total, options.limits.maxStateBytes));
+    }
+    sizes = { bytesAtMost: total, reported: reportedBytes, desired: desiredBytes };
   }
   if (
     options.unchangedUpdates === 'skip' &&
@@ -128,28 +135,41 @@ function decideUpdate(
   ) {
     return { kind: 'accepted', events: [] };
   }
+  return { kind: 'accepted', events: eventsOf(command, replica.version + 1, timestamp, texts, sizes) };
+}
 
-  const events = eventsOf(command, replica.version + 1, timestamp, {
-    reported: reportedBytes,
-    desired: desiredBytes,
-  });
-  return { kind: 'accepted', events };
+/** What is known of the sizes after an update: see {@link SectionChanged}. */
+interface Sizes extends Partial<Record<SectionName, number>> {
+  readonly bytesAtMost?: number;
+}
+
+function textOf(section: JsonObject | null | undefined): string | undefined {
+  return section === undefined ? undefined : JSON.stringify(section);
+}
+
+/** A merge adds no more than the patch has, and no character of JSON takes more than three bytes for each of its units. */
+function mostBytes(text: string | undefined): number {
+  return text === undefined ? 0 : 3 * text.length;
 }
 
 /**
  * The events of an accepted update: one for each section that it names, reported first, and one that changes nothing
  * where it names none.
+ *
+ * @param texts the sections as JSON, where they have been made
  */
 export function eventsOf(
   command: UpdateCommand,
   version: number,
   timestamp: number,
-  bytesAfter: Partial<Record<SectionName, number>> = {},
+  texts: Partial<Record<SectionName, string | undefined>> = {},
+  sizes: Sizes = {},
 ): SectionChanged[] {
   const { state } = command;
+  const { bytesAtMost } = sizes;
   const common = { version, timestamp, ...token(command) };
   if (state !== null && state.reported === undefined && state.desired === undefined) {
-    return [{ type: 'ReportedStateChanged', ...common, state: {}, scope: 'none' }];
+    return [{ type: 'ReportedStateChanged', ...common, state: {}, scope: 'none', bytesAtMost }];
   }
   const events: SectionChanged[] = [];
   for (const name of ['reported', 'desired'] as const) {
@@ -160,8 +180,9 @@ export function eventsOf(
       ...common,
       state: section,
       ...(state === null ? { scope: 'all' as const } : {}),
-      bytesAfter: bytesAfter[name],
-      stateJson: JSON.stringify(section),
+      stateJson: texts[name],
+      bytesAfter: sizes[name],
+      bytesAtMost,
     });
   }
   return events;
@@ -178,7 +199,7 @@ function token(command: Command): { clientToken?: string } {
 type Patch = NonNullable<UpdateCommand['state']>[SectionName];
 
 /** The section's size now, counted only where the replica does not know it. */
-export function sectionBytes(replica: Replica, name: SectionName): number {
+function sectionBytes(replica: Replica, name: SectionName): number {
   const known = name === 'reported' ? replica.reportedBytes : replica.desiredBytes;
   if (known >= 0) return known;
   return isEmpty(replica[name]) ? 0 : jsonBytes(replica[name]);

@@ -41,10 +41,12 @@ export interface SectionChanged {
    */
   readonly scope?: 'all' | 'none';
   readonly clientToken?: string;
-  /** Not stored: the section's size after this event, where the decision has already counted it. */
+  /** Not stored: the section's size after this event, where the decision has counted it. */
   readonly bytesAfter?: number | undefined;
+  /** Not stored: what both sections together take at the most after this event's command. */
+  readonly bytesAtMost?: number | undefined;
   /** Not stored: `state` as JSON text, where it has already been made; both the store and the topics need it. */
-  readonly stateJson?: string;
+  readonly stateJson?: string | undefined;
 }
 
 /** Stored name: `ReplicaDeleted`. Bears the version of the replica that it deletes. */

@@ -1,4 +1,4 @@
-import { isEmpty, type JsonObject } from './json.js';
+import { isEmpty, jsonBytes, type JsonObject } from './json.js';
 import {
   type Origin,
   type ReplicaEvent,
@@ -30,6 +30,7 @@ export function evolve(
     case 'ReportedStateChanged':
     case 'DesiredStateChanged':
       changeSection(replica, event, changed);
+      replica.bytesAtMost = event.bytesAtMost ?? Infinity;
       replica.exists = true;
       break;
     case 'ReplicaDeleted':
@@ -40,6 +41,8 @@ export function evolve(
       replica.delta = {};
       replica.reportedBytes = 0;
       replica.desiredBytes = 0;
+      replica.bytesAtMost = 0;
+      replica.bytesCounted = 0;
       replica.exists = false;
       break;
     default:
@@ -75,7 +78,17 @@ function changeSection(replica: Replica, event: SectionChanged, changed: Changed
   );
   if (changed && change && !isEmpty(change)) changed[name] = change;
   replica[bytesKey] = event.bytesAfter ?? -1;
+  if (replica.reportedBytes >= 0 && replica.desiredBytes >= 0) {
+    replica.bytesCounted = replica.reportedBytes + replica.desiredBytes;
+  }
   refreshDelta(replica.delta, replica.desired, replica.reported, event.state);
+}
+
+/** Counts what the sections take, after a fold that did not know. */
+export function countBytes(replica: Replica): void {
+  replica.reportedBytes = isEmpty(replica.reported) ? 0 : jsonBytes(replica.reported);
+  replica.desiredBytes = isEmpty(replica.desired) ? 0 : jsonBytes(replica.desired);
+  replica.bytesCounted = replica.bytesAtMost = replica.reportedBytes + replica.desiredBytes;
 }
 
 /** The key under which a partition's mark is kept. */

@@ -52,6 +52,10 @@ export interface Replica {
   /** Size of each section as UTF-8 JSON, 0 where empty; −1: not known, to be counted when next needed. */
   reportedBytes: number;
   desiredBytes: number;
+  /** What both take together at the most; Infinity: not known. */
+  bytesAtMost: number;
+  /** What both took together when they were last counted: the order of magnitude, for a cache. */
+  bytesCounted: number;
   /** Per `topic/partition`. */
   sources: Map<string, SourceMark>;
   /** Message id → fingerprint of the last commands that had one, oldest first. Absent: none yet. */
@@ -75,6 +79,8 @@ export function emptyReplica(deviceId: string): Replica {
     delta: {},
     reportedBytes: 0,
     desiredBytes: 0,
+    bytesAtMost: 0,
+    bytesCounted: 0,
     sources: new Map(),
     commands: undefined,
   };

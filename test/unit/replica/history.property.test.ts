@@ -43,6 +43,7 @@ function expectConsistent(replica: Replica): void {
   expectSame(deltaOf(replica.desired, mergePatch(replica.reported, replica.delta) as JsonObject), {});
   expect([-1, sizeOf(replica.reported)]).toContain(replica.reportedBytes);
   expect([-1, sizeOf(replica.desired)]).toContain(replica.desiredBytes);
+  expect(replica.bytesAtMost).toBeGreaterThanOrEqual(sizeOf(replica.reported) + sizeOf(replica.desired));
   expectSame(hasShapeOf(replica.reported, replica.reportedMeta), true);
   expectSame(hasShapeOf(replica.desired, replica.desiredMeta), true);
 }
@@ -50,7 +51,7 @@ function expectConsistent(replica: Replica): void {
 describe('Any history of updates and deletes', () => {
   it('gives the state, answers, deltas, documents and refusals that the contract says', () => {
     fc.assert(
-      fc.property(history, fc.constantFrom(20, 60, 150, 32_768), (steps, limit) => {
+      fc.property(history, fc.constantFrom(20, 60, 150, 600, 32_768), (steps, limit) => {
         live(steps, withLimit(limit), ({ command, verdict, refused, events, response, replica }) => {
           if ('code' in verdict) {
             expectSame([refused, events], [verdict.code, []]);

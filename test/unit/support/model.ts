@@ -83,5 +83,5 @@ function judge(shadow: Shadow, command: Command, now: number, maxStateBytes: num
 
 /** What is read back from the store: the parts that are not stored are not compared. */
 export function withoutCounted(replica: Replica): Replica {
-  return { ...replica, reportedBytes: -1, desiredBytes: -1 };
+  return { ...replica, reportedBytes: -1, desiredBytes: -1, bytesAtMost: Infinity, bytesCounted: 0 };
 }
