@@ -38,8 +38,10 @@ export interface KafkaClient {
 /**
  * A kafkajs client. Each user of the bus (producer, consumer, reader) takes one of its own, since the clients share
  * state in places where one that was given up can harm the next.
+ *
+ * @param retry how kafkajs itself tries again; default {@link RETRY}
  */
-export function createKafka(options: ResolvedOptions): KafkaClient {
+export function createKafka(options: ResolvedOptions, retry: RetryOptions = RETRY): KafkaClient {
   installIdleTimerFix();
   installRecordEncoder();
   installRecordBatchEncoder();
@@ -53,7 +55,7 @@ export function createKafka(options: ResolvedOptions): KafkaClient {
     connectionTimeout: Math.min(CONNECTION_TIMEOUT_MS, options.connectTimeoutMs),
     authenticationTimeout: Math.min(CONNECTION_TIMEOUT_MS, options.connectTimeoutMs),
     requestTimeout: 30_000,
-    retry: RETRY,
+    retry,
     socketFactory: sockets.open,
     logLevel: kafkajs.logLevel.WARN,
     logCreator: logTo(options),

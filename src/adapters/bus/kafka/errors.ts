@@ -70,7 +70,12 @@ export function toBusError(error: unknown, brokers: readonly string[]): BusError
     );
   }
   const broker = causes.find((cause) => typeof cause.broker === 'string')?.broker ?? brokers.join(',');
-  return new BusError('unavailable', `KAFKA_BROKERS: cannot reach ${broker}: ${text}`, { cause: error });
+  const hint = causes.some(({ name }) => name === 'KafkaJSConnectionClosedError')
+    ? ' (does this listener want KAFKA_TLS or KAFKA_SASL_MECHANISM?)'
+    : '';
+  return new BusError('unavailable', `KAFKA_BROKERS: cannot reach ${broker}: ${text}${hint}`, {
+    cause: error,
+  });
 }
 
 /** The first cause's message without kafkajs's own words around it. */

@@ -86,8 +86,9 @@ class KafkaBus implements Bus {
   }
 
   private async prepare(deadline: AbortSignal): Promise<void> {
-    const { kafka, cutConnections } = createKafka(this.options);
-    const admin = kafka.admin({ retry: { ...RETRY, retries: 1 } });
+    // kafkajs's own retrying would hide the reason until the time is over.
+    const { kafka, cutConnections } = createKafka(this.options, { ...RETRY, retries: 0 });
+    const admin = kafka.admin();
     deadline.addEventListener('abort', cutConnections);
     try {
       await admin.connect();
