@@ -56,7 +56,7 @@ async function main(): Promise<void> {
     await Promise.all([admin.connect(), producer.connect()]);
     console.log(`machine: ${machine()}`);
     console.log(
-      `method: ${count} commands of 250-800 bytes a round, ${devices} devices (Zipf), ${partitions} partitions, acks all, units of ${options.unit}; ${rounds} alternating rounds after one to warm up, medians`,
+      `method: ${count} commands of 250-800 bytes a round, ${devices} devices (Zipf), ${partitions} partitions, acks all, the bare program in units of ${options.unit}; ${rounds} alternating rounds after one to warm up, medians`,
     );
     contenders.push(await startBare(admin, brokers), await startService(brokers, dataDir));
     for (let round = 0; round <= rounds; round++) {
@@ -106,7 +106,6 @@ async function startService(brokers: string, dataDir: string): Promise<Contender
     TOPIC_PREFIX: prefix,
     KAFKA_GROUP_ID: prefix,
     KAFKA_PARTITION_COUNT: String(partitions),
-    BATCH_MAX_COUNT: options.unit,
     DATA_DIR: dataDir,
     PORT: '0',
     LOG_LEVEL: 'info',

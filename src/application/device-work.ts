@@ -36,13 +36,11 @@ export interface DeviceWork {
   conflicts: number;
 }
 
-/** How many commands ended in which way. */
-export function countOutcomes(works: Iterable<DeviceWork>): Map<string, number> {
-  const counts = new Map<string, number>();
+/** Adds how many commands ended in which way. */
+export function countOutcomes(works: Iterable<DeviceWork>, counts: Map<string, number>): void {
   for (const work of works) {
     for (const { outcome } of work.items) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
   }
-  return counts;
 }
 
 export function newWork(deviceId: string): DeviceWork {

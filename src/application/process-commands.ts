@@ -9,7 +9,7 @@ import { clearPending, countOutcomes, type DeviceWork, type Item, newWork } from
 import { commandIdOf, eventIdOf } from './identity.js';
 import { understand } from './incoming.js';
 import { type Message, type Outputs, refusalTime } from './outputs.js';
-import { type Bus, BusError, type CommandBatch } from './ports/bus.js';
+import { type Bus, BusError, type CommandBatch, type CommandMessage } from './ports/bus.js';
 import { type Clock } from './ports/clock.js';
 import { type AppendResult, EventStoreError, type EventStore } from './ports/event-store.js';
 import { type Observer } from './ports/observer.js';
@@ -19,6 +19,11 @@ import { type Replicas } from './replicas.js';
 export interface ProcessOptions extends DecideOptions {
   /** Publish `update.documents`. Default off: it costs the size of the document. */
   readonly publishDocuments: boolean;
+  /**
+   * Commands that are decided and appended together; while their outputs are on the way, the next ones are decided.
+   * Default 500.
+   */
+  readonly stepCount?: number;
 }
 
 export interface ProcessDependencies {
@@ -48,10 +53,12 @@ type Progress = 'decided' | 'recall' | 'prove';
 
 const TOO_LARGE: Refusal = { code: 413, message: 'The event is too large for the event store' };
 
+const DEFAULT_STEP_COUNT = 500;
+
 /**
- * Processes update and delete commands: a batch is grouped by device, each device's commands are decided in order,
- * the events of all devices are appended together, then all outputs are published together. It resolves when they are
- * acknowledged, so that the bus may commit the batch.
+ * Processes update and delete commands, a step of a batch at a time: a step is grouped by device, each device's
+ * commands are decided in order, the events of all devices are appended together, then all outputs are published
+ * together, step after step. It resolves when all are acknowledged, so that the bus may commit the batch.
  */
 export class ProcessCommands {
   constructor(private readonly deps: ProcessDependencies) {}
@@ -59,21 +66,37 @@ export class ProcessCommands {
   /** Rejects with {@link BatchAbandoned} where the batch must come again; for no other reason. */
   async process(batch: CommandBatch): Promise<void> {
     const start = performance.now();
-    const { observer } = this.deps;
-    const messages: Message[][] = [];
-    const works = this.group(batch, messages);
-    await this.deps.locks.run(works.keys(), () => this.record(batch, [...works.values()]));
-    await this.publish(batch, messages.flat());
-    for (const [outcome, count] of countOutcomes(works.values())) {
-      observer.commandsEnded(batch.channel, outcome, count);
+    const { stepCount = DEFAULT_STEP_COUNT } = this.deps.options;
+    const outcomes = new Map<string, number>();
+    let publishing = Promise.resolve();
+    let isLost = false;
+    try {
+      for (let from = 0; from < batch.messages.length && !isLost; from += stepCount) {
+        const messages: Message[][] = [];
+        const works = this.group(batch, batch.messages.slice(from, from + stepCount), messages);
+        await this.deps.locks.run(works.keys(), () => this.record(batch, [...works.values()]));
+        publishing = publishing.then(() => this.publish(batch, messages.flat()));
+        publishing.catch(() => (isLost = true));
+        countOutcomes(works.values(), outcomes);
+      }
+    } finally {
+      // Also of a batch that is given up: its outputs must not fall between those of its repeat.
+      await publishing.catch(() => undefined);
     }
+    await publishing;
+    const { observer } = this.deps;
+    for (const [outcome, count] of outcomes) observer.commandsEnded(batch.channel, outcome, count);
     observer.batchEnded(batch.channel, batch.messages.length, performance.now() - start);
   }
 
-  private group(batch: CommandBatch, messages: Message[][]): Map<string, DeviceWork> {
+  private group(
+    batch: CommandBatch,
+    step: readonly CommandMessage[],
+    messages: Message[][],
+  ): Map<string, DeviceWork> {
     const { options, outputs, observer } = this.deps;
     const works = new Map<string, DeviceWork>();
-    for (const message of batch.messages) {
+    for (const message of step) {
       const incoming = understand(message, options.limits);
       const own: Message[] = [];
       messages.push(own);

@@ -100,8 +100,8 @@ export class Settings {
   /** Estimated memory of the replicas that are kept in memory. */
   @Whole(0, 64 * 1024 * MIB) CACHE_BYTES: number = 256 * MIB;
   /** Bounds of one unit of work. */
-  @Whole(1, 10_000) BATCH_MAX_COUNT: number = 500;
-  @Whole(KIB, 64 * MIB) BATCH_MAX_BYTES: number = 512 * KIB;
+  @Whole(1, 10_000) BATCH_MAX_COUNT: number = 2000;
+  @Whole(KIB, 64 * MIB) BATCH_MAX_BYTES: number = 2 * MIB;
   /** How long REST waits for the answer to a command. */
   @Whole(100, 600_000) REQUEST_TIMEOUT_MS: number = 10_000;
   /** How long a stop waits for the work in hand. */

@@ -86,6 +86,7 @@ export class ReplicaProcess {
       limits,
       unchangedUpdates: settings.unchangedUpdates ?? 'record',
       publishDocuments: settings.publishDocuments ?? true,
+      ...(settings.stepCount === undefined ? {} : { stepCount: settings.stepCount }),
     };
     const { store, replicas, locks, observer } = this;
     this.commands = new ProcessCommands({ store, bus, replicas, locks, outputs, clock, observer, options });

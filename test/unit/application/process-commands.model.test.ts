@@ -42,6 +42,7 @@ const scenario = fc.record({
   deliveries: fc.array(delivery, { maxLength: 8 }),
   skip: fc.boolean(),
   cached: fc.boolean(),
+  stepCount: fc.constantFrom(1, 2, 3, 500),
 });
 type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
 type Delivery = Scenario['deliveries'][number];
@@ -70,6 +71,7 @@ async function run(plan: Scenario, log: CommandLog): Promise<{ seen: Message[]; 
   const settings: ProcessSettings = {
     unchangedUpdates: plan.skip ? 'skip' : 'record',
     cacheBytes: plan.cached ? 1 << 20 : 0,
+    stepCount: plan.stepCount,
     clock: steppingClock(),
   };
   let service = new ReplicaProcess(settings);
