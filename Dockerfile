@@ -1,0 +1,35 @@
+# The production dependencies. better-sqlite3 brings a prebuilt binary; where it has none it is compiled.
+FROM node:20-slim AS dependencies
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends python3 make g++ \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --no-audit --no-fund
+
+# The compiled service. The compiler needs types only, so no install script has to run.
+FROM node:20-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json tsconfig.build.json ./
+COPY src ./src
+RUN npm run build
+
+FROM node:20-slim
+ENV NODE_ENV=production \
+  DATA_DIR=/data
+WORKDIR /app
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY package.json LICENSE ./
+# A volume that is made from this folder takes over its owner.
+RUN mkdir /data && chown node:node /data
+VOLUME /data
+USER node
+# HOST is not set here: the service has no authentication, so to open it is the decision of who runs it.
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/health/live`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+# The flags are those of `npm start`.
+CMD ["node", "--max-semi-space-size=64", "dist/main.js"]
