@@ -1,6 +1,6 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { type FastifyReply } from 'fastify';
+import { type FastifyError, type FastifyReply } from 'fastify';
 import { type Observer } from '../../application/ports/observer.js';
 import { sendRefusal } from './replies.js';
 
@@ -16,6 +16,12 @@ export function createHttpAdapter(maxRequestBytes: number): FastifyAdapter {
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 512 },
     requestTimeout: 60_000,
+    // A path that cannot even be routed never comes to Nest's filter.
+    frameworkErrors: (error: FastifyError, _request: unknown, reply: FastifyReply) => {
+      const tooLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH';
+      const message = tooLong ? 'The path is too long' : 'The path is not a valid URL';
+      sendRefusal(reply, { code: tooLong ? 414 : 400, message });
+    },
   });
   const instance = adapter.getInstance();
   instance.removeAllContentTypeParsers();
