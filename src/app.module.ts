@@ -20,7 +20,7 @@ import { StateController } from './adapters/http/state.controller.js';
 import { BUS, OBSERVER, STORE } from './adapters/http/tokens.js';
 import { DeviceLocks } from './application/device-locks.js';
 import { Outputs } from './application/outputs.js';
-import { type Bus } from './application/ports/bus.js';
+import { type Bus, COMMAND_CHANNELS, OUTPUT_CHANNELS } from './application/ports/bus.js';
 import { type EventStore } from './application/ports/event-store.js';
 import { ProcessCommands, type ProcessOptions } from './application/process-commands.js';
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
@@ -71,11 +71,12 @@ export class AppModule {
     const metrics = new Metrics(logger);
     const locks = new DeviceLocks();
     const prefix = settings.TOPIC_PREFIX;
+    const ownTopics = new Set([...COMMAND_CHANNELS, ...OUTPUT_CHANNELS].map((name) => `${prefix}.${name}`));
     const outputs = new Outputs({
       source: '/device-state-replica',
       typePrefix: prefix,
       // A reply to one of the service's own topics would be a command, or pass for an output.
-      mayReplyTo: (topic) => topic === `${prefix}.replies` || !topic.startsWith(`${prefix}.`),
+      mayReplyTo: (topic) => !ownTopics.has(topic),
     });
 
     const providers: Provider[] = [
