@@ -4,6 +4,7 @@ import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { type Logger } from 'pino';
 import { CommandIntake } from './adapters/bus/command-intake.strategy.js';
+import { Connections } from './adapters/http/connections.js';
 import { createHttpAdapter, RejectedFilter } from './adapters/http/server.js';
 import { BUS, OBSERVER } from './adapters/http/tokens.js';
 import { AppModule } from './app.module.js';
@@ -38,12 +39,14 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
 }
 
 /** The first signal finishes and commits the work in hand and ends with code 0; a second one ends at once. */
-function stopOnSignal(app: NestFastifyApplication, logger: Logger): void {
+function stopOnSignal(app: NestFastifyApplication, settings: Settings, logger: Logger): void {
+  const connections = new Connections(app.getHttpServer());
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(1);
     stopping = true;
     logger.info({ signal }, 'Stopping');
+    connections.close(settings.SHUTDOWN_TIMEOUT_MS);
     app.close().then(
       () => {
         logger.info('Stopped');
@@ -79,7 +82,7 @@ try {
     process.exit(1);
   });
   const app = await start(settings, logger);
-  stopOnSignal(app, logger);
+  stopOnSignal(app, settings, logger);
   const bus = settings.KAFKA_BROKERS === undefined ? 'in-process' : settings.KAFKA_BROKERS;
   logger.info({ url: await app.getUrl(), bus, dataDir: settings.DATA_DIR }, 'Device State Replica is ready');
 } catch (error) {

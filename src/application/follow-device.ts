@@ -19,6 +19,8 @@ export interface FollowPosition {
   readonly part: number;
 }
 
+const LAST_PART = 3;
+
 /** Reads `Last-Event-ID`; null: not one of this service's. */
 export function parseFollowId(id: string): FollowPosition | null {
   const match = /^(\d{1,15})\.([0-3])$/.exec(id);
@@ -92,6 +94,13 @@ export class DeviceSignals {
 
 const RESUBSCRIBE_MS = 1000;
 
+/** The place after all that a device has sent out so far. Throws `EventStoreError`. */
+export async function placeNow(store: EventStore, deviceId: string): Promise<FollowPosition> {
+  const last = store.readStream(streamOf(deviceId), { direction: 'backwards', maxCount: 1 });
+  for await (const { revision } of last) return { revision, part: LAST_PART };
+  return { revision: -1, part: LAST_PART };
+}
+
 /**
  * The outputs of one device, from its log: after `from`, or from now on, without a gap, until the signal ends it.
  * The texts are those that the topics got, since they come from the same events.
@@ -115,9 +124,10 @@ export async function* followDevice(
   signal.addEventListener('abort', onAbort);
   try {
     const replica = emptyReplica(deviceId);
-    const isThere = await skipTo(store, replica, from === null ? Infinity : from.revision);
+    const place = from ?? (await placeNow(store, deviceId));
+    const isThere = await skipTo(store, replica, place.revision);
     // A place beyond the log's end is of a log that was lost since: all that comes from now on is after it.
-    const after = from !== null && isThere ? from : { revision: replica.revision, part: LAST_PART };
+    const after = isThere ? place : { revision: replica.revision, part: LAST_PART };
     while (!signal.aborted) {
       if (!grown) {
         await new Promise<void>((resolve) => {
@@ -134,8 +144,6 @@ export async function* followDevice(
     unwatch();
   }
 }
-
-const LAST_PART = 3;
 
 /** Folds the commands that end before this revision. False: the log ends before it. */
 async function skipTo(store: EventStore, replica: Replica, revision: number): Promise<boolean> {

@@ -19,6 +19,11 @@ export class NestLogger implements LoggerService {
     this.logger.debug({ context: contextOf(rest) }, textOf(message));
   }
   error(message: unknown, ...rest: unknown[]): void {
+    // A start that fails is told in one line by whoever started; Nest would add a stack.
+    if (contextOf(rest) === 'ExceptionHandler') {
+      this.logger.debug({ context: contextOf(rest) }, textOf(message));
+      return;
+    }
     this.logger.error(
       { context: contextOf(rest), ...(message instanceof Error ? { err: message } : {}) },
       textOf(message),

@@ -7,6 +7,7 @@ import {
   followDevice,
   type FollowPosition,
   parseFollowId,
+  placeNow,
 } from '../../application/follow-device.js';
 import { type Bus, type OutputMessage } from '../../application/ports/bus.js';
 import { type EventStore } from '../../application/ports/event-store.js';
@@ -20,6 +21,7 @@ export interface FollowerOptions {
 }
 export const FOLLOWER_OPTIONS = Symbol('follower options');
 
+const EVENT_STREAM = 'text/event-stream; charset=utf-8';
 /** A comment line keeps idle connections open through proxies. */
 const HEARTBEAT_MS = 15_000;
 /** A reader that takes nothing for so long is cut; it can resume. */
@@ -71,6 +73,10 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
     if (from === null) {
       return sendRefusal(reply, { code: 400, message: 'Last-Event-ID is not an id of this stream' });
     }
+    if (request.method === 'HEAD') {
+      void reply.header('content-type', EVENT_STREAM).send();
+      return;
+    }
     if (this.open >= this.options.maxCount) {
       return sendRefusal(reply, { code: 503, message: 'Too many open event streams (MAX_FOLLOWER_COUNT)' });
     }
@@ -97,8 +103,10 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
     response: ServerResponse,
   ): Promise<void> {
     const { signal } = follower.abort;
+    // Before the answer begins: whoever has it sees all that comes after.
+    const place = from ?? (await placeNow(this.store, deviceId));
     response.writeHead(200, {
-      'content-type': 'text/event-stream; charset=utf-8',
+      'content-type': EVENT_STREAM,
       'cache-control': 'no-cache, no-transform',
       'x-accel-buffering': 'no',
     });
@@ -113,7 +121,7 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
     response.on('drain', () => follower.flush());
     follower.flush();
     try {
-      for await (const output of followDevice(this.store, this.signals, deviceId, from, signal)) {
+      for await (const output of followDevice(this.store, this.signals, deviceId, place, signal)) {
         if (signal.aborted) return;
         const name =
           output.channel === 'delete.accepted' ? 'delete-accepted' : output.channel.replace('update.', '');

@@ -20,6 +20,8 @@ import { TopicNames } from './topic-names.js';
 import { ensureTopics } from './topics.js';
 
 const CONNECT_PAUSE_MS = 250;
+/** A name that no server knows is most likely misspelt; it gets less time than a broker that is not up yet. */
+const UNKNOWN_HOST_MS = 3_000;
 
 /** The bus over Apache Kafka. */
 export function createKafkaBus(options: KafkaBusOptions): Bus {
@@ -73,6 +75,7 @@ class KafkaBus implements Bus {
 
   /** A broker that starts together with this service gets the time to come up; a wrong set-up is told at once. */
   private async connectUntil(deadline: AbortSignal): Promise<void> {
+    const start = Date.now();
     for (;;) {
       try {
         await this.prepare(deadline);
@@ -80,6 +83,8 @@ class KafkaBus implements Bus {
       } catch (error) {
         this.lastConnectError = toBusError(error, this.options.brokers);
         if (!this.lastConnectError.canRetry || deadline.aborted) throw this.lastConnectError;
+        const isUnknownHost = this.lastConnectError.message.includes('ENOTFOUND');
+        if (isUnknownHost && Date.now() - start > UNKNOWN_HOST_MS) throw this.lastConnectError;
       }
       await pause(CONNECT_PAUSE_MS, deadline);
     }
