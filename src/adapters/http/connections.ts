@@ -1,6 +1,8 @@
 import { type IncomingMessage, type Server } from 'node:http';
 import { type Socket } from 'node:net';
 
+const IDLE_CHECK_MS = 50;
+
 /**
  * Ends connections when the service stops. Node closes those that rest between two requests, but waits for ever for
  * one that never sent any, which browsers open ahead of need.
@@ -19,6 +21,8 @@ export class Connections {
   /** Closes what carries no request now, and after so many milliseconds what still does. */
   close(graceMs: number): void {
     for (const socket of this.unused) socket.destroy();
+    // Node does so once; those that carry a request now come to rest a moment later.
+    setInterval(() => this.server.closeIdleConnections(), IDLE_CHECK_MS).unref();
     setTimeout(() => this.server.closeAllConnections(), graceMs).unref();
   }
 }
