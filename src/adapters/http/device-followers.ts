@@ -26,6 +26,7 @@ const EVENT_STREAM = 'text/event-stream; charset=utf-8';
 const HEARTBEAT_MS = 15_000;
 /** A reader that takes nothing for so long is cut; it can resume. */
 const STALLED_MS = 30_000;
+const LISTEN_LIMIT_MS = 2000;
 /** What may wait for one slow reader of rejections, which no log holds. */
 const MAX_WAITING_REJECTIONS = 256;
 
@@ -66,7 +67,7 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
     await this.signals.stop();
   }
 
-  /** Answers with the stream and resolves when it has ended. */
+  /** Answers with the stream and resolves when it has ended. Throws `EventStoreError` before the answer begins. */
   async follow(deviceId: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const lastId = request.headers['last-event-id'];
     const from = typeof lastId === 'string' && lastId !== '' ? parseFollowId(lastId) : undefined;
@@ -81,30 +82,36 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
       return sendRefusal(reply, { code: 503, message: 'Too many open event streams (MAX_FOLLOWER_COUNT)' });
     }
     const follower: Follower = { rejections: [], abort: new AbortController(), flush: () => undefined };
-    this.add(deviceId, follower);
-    reply.hijack();
     const response = reply.raw;
     response.on('close', () => follower.abort.abort());
     response.on('error', () => follower.abort.abort());
+    this.add(deviceId, follower);
     try {
-      await this.run(deviceId, from ?? null, follower, response);
-    } catch (error) {
-      this.observer.failed('follow', error);
+      // Before the answer begins: whoever has it sees all that comes after.
+      await this.listening();
+      const place = from ?? (await placeNow(this.store, deviceId));
+      reply.hijack();
+      await this.run(deviceId, place, follower, response);
     } finally {
       this.remove(deviceId, follower);
-      response.end();
     }
+  }
+
+  /** Waits until rejections are heard; not for long, since the log alone is worth following too. */
+  private async listening(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise((resolve) => (timer = setTimeout(resolve, LISTEN_LIMIT_MS)));
+    await Promise.race([this.stopListening?.catch(() => undefined), timeout]);
+    clearTimeout(timer);
   }
 
   private async run(
     deviceId: string,
-    from: FollowPosition | null,
+    place: FollowPosition,
     follower: Follower,
     response: ServerResponse,
   ): Promise<void> {
     const { signal } = follower.abort;
-    // Before the answer begins: whoever has it sees all that comes after.
-    const place = from ?? (await placeNow(this.store, deviceId));
     response.writeHead(200, {
       'content-type': EVENT_STREAM,
       'cache-control': 'no-cache, no-transform',
@@ -129,8 +136,11 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
           await drained(response, signal);
         }
       }
+    } catch (error) {
+      this.observer.failed('follow', error);
     } finally {
       clearInterval(heartbeat);
+      response.end();
     }
   }
 

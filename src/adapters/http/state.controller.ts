@@ -147,7 +147,11 @@ export class StateController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     if (!isDeviceId(deviceId)) return sendRefusal(reply, ILLEGAL_ID);
-    await this.followers.follow(deviceId, request, reply);
+    try {
+      await this.followers.follow(deviceId, request, reply);
+    } catch (error) {
+      sendRefusal(reply, this.faultOf(error));
+    }
   }
 
   private async command(
