@@ -16,20 +16,21 @@ export function bytesOf(message: Sized): number {
 }
 
 /** Cuts consecutive messages into consecutive units within the limits; each has at least one message. */
-export function splitIntoUnits<T extends Sized>(messages: readonly T[], limits: UnitLimits): T[][] {
-  const units: T[][] = [];
-  let unit: T[] = [];
+export function splitIntoUnits<T extends Sized>(messages: readonly T[], limits: UnitLimits): [T, ...T[]][] {
+  const units: [T, ...T[]][] = [];
+  let unit: [T, ...T[]] | undefined;
   let bytes = 0;
   for (const message of messages) {
     const size = bytesOf(message);
-    if (unit.length > 0 && (unit.length >= limits.maxBatchCount || bytes + size > limits.maxBatchBytes)) {
-      units.push(unit);
-      unit = [];
-      bytes = 0;
+    const isFull =
+      unit !== undefined && (unit.length >= limits.maxBatchCount || bytes + size > limits.maxBatchBytes);
+    if (unit === undefined || isFull) {
+      units.push((unit = [message]));
+      bytes = size;
+    } else {
+      unit.push(message);
+      bytes += size;
     }
-    unit.push(message);
-    bytes += size;
   }
-  if (unit.length > 0) units.push(unit);
   return units;
 }

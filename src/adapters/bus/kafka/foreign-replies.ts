@@ -16,6 +16,8 @@ const HOPELESS = [
   'POLICY_VIOLATION',
 ];
 
+const TOPIC_NAME = /^[A-Za-z0-9._-]{1,249}$/;
+
 interface Connected {
   readonly producer: Producer;
   readonly cutConnections: () => void;
@@ -36,6 +38,10 @@ export class ForeignReplies {
     const byTopic = new Map<string, ReplyMessage[]>();
     for (const reply of replies) byTopic.set(reply.topic, [...(byTopic.get(reply.topic) ?? []), reply]);
     for (const [topic, group] of byTopic) {
+      if (!TOPIC_NAME.test(topic)) {
+        this.drop(topic, group.length, 'not a legal name of a topic');
+        continue;
+      }
       for (const part of this.deliverable(group)) await this.sendTo(topic, part);
     }
   }

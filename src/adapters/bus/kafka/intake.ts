@@ -32,7 +32,7 @@ export class Intake {
   /** Null also before {@link start}: a bus that only sends is healthy without an intake. */
   health(): string | null {
     if (!this.isStarted) return null;
-    return this.session === undefined ? this.problem : this.session.problem;
+    return this.session === undefined ? this.problem : this.session.health();
   }
 
   /** Finishes and commits the unit in hand, for so long at most. */
@@ -45,12 +45,13 @@ export class Intake {
   private async run(handlers: ReadonlyMap<CommandChannel, BatchHandler>): Promise<void> {
     const { options, names, positions } = this;
     const backOff = new BackOff(RESTART_FIRST_MS, RESTART_LAST_MS);
+    let memberId: string | undefined;
     for (let isFirst = true; !this.stopping.signal.aborted; isFirst = false) {
       if (!isFirst) {
         await pause(backOff.next(), this.stopping.signal);
         if (this.stopping.signal.aborted) return;
       }
-      const session = new Session({ options, names, handlers, positions });
+      const session = new Session({ options, names, handlers, positions, memberId });
       let reason: string;
       try {
         // An operator may have deleted a topic while we ran: it is made again, as at start.
@@ -63,6 +64,7 @@ export class Intake {
         reason = messageOf(error);
       }
       if (session.hasJoined) backOff.reset();
+      memberId = session.memberId ?? memberId;
       this.problem = `the intake starts again: ${reason}`;
       if (!this.stopping.signal.aborted) {
         options.logger.warn({ reason }, 'The consumer ended, starting another');

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 
 /*
- * The pieces of kafkajs 2.2.4 that are reached past its public API. The version is pinned; test/unit/bus.kafkajs
+ * The pieces of kafkajs 2.2.4 that are reached past its public API. The version is pinned; test/unit/bus/kafkajs
  * fails by name if one of them moves.
  */
 
@@ -47,6 +47,12 @@ export interface MetadataArguments {
   readonly allowAutoTopicCreation?: boolean;
 }
 
+export interface ConsumerGroup {
+  memberId: string | null;
+  readonly cluster: object;
+  connect: (this: ConsumerGroup) => Promise<void>;
+}
+
 export interface RequestQueue {
   throttledUntil: number;
   throttleCheckTimeoutId: NodeJS.Timeout | null;
@@ -66,6 +72,9 @@ export const metadataDefinition = load(
 export const metadataV0Response = load('kafkajs/src/protocol/requests/metadata/v0/response') as {
   parse(data: unknown): Promise<unknown>;
 };
+export const consumerGroupPrototype = (
+  load('kafkajs/src/consumer/consumerGroup') as { prototype: ConsumerGroup }
+).prototype;
 export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue') as { prototype: RequestQueue })
   .prototype;
 

@@ -11,6 +11,8 @@ import type { TopicNames } from './topic-names.js';
 
 /** Memory, and the time of one request, are bounded by it; far under brokers' `socket.request.max.bytes`. */
 const MAX_TOTAL_BYTES = 8 * 1024 * 1024;
+/** How long a failure to send counts for health. */
+const FAILURE_COUNTS_MS = 10_000;
 /** A longer key is left out of the dead letter that stands in for its message. */
 const MAX_KEPT_KEY_BYTES = 1_024;
 
@@ -28,6 +30,7 @@ export class Publisher {
   private readonly foreignReplies: ForeignReplies;
   private isStopped = false;
   private lastFailure: string | null = null;
+  private lastFailureMs = 0;
 
   constructor(
     private readonly options: ResolvedOptions,
@@ -42,9 +45,9 @@ export class Publisher {
     await this.producer.connect();
   }
 
-  /** Why nothing could be sent last time; null when it could. */
+  /** Why nothing could be sent a moment ago. Who is not sent to, since unhealthy, would never be seen to recover. */
   health(): string | null {
-    return this.lastFailure;
+    return Date.now() - this.lastFailureMs < FAILURE_COUNTS_MS ? this.lastFailure : null;
   }
 
   /** As the port's publish(). */
@@ -80,6 +83,7 @@ export class Publisher {
       } catch (error) {
         const failure = toBusError(error, this.options.brokers);
         this.lastFailure = failure.message;
+        this.lastFailureMs = Date.now();
         throw failure;
       }
     });

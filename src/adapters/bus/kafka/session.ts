@@ -1,38 +1,25 @@
-import type {
-  Admin,
-  Cluster,
-  Consumer,
-  ConsumerGroupJoinEvent,
-  EachBatchPayload,
-  KafkaMessage,
-} from 'kafkajs';
-import type {
-  BatchHandler,
-  CommandBatch,
-  CommandChannel,
-  CommandMessage,
-} from '../../../application/ports/bus.js';
-import { BackOff, deferred, messageOf, pause, settlesWithin } from '../timing.js';
+import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload } from 'kafkajs';
+import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
+import { deferred, messageOf, pause, settlesWithin } from '../timing.js';
 import { splitIntoUnits } from '../work-units.js';
 import { coPartitionedAssigner } from './assigner.js';
 import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
+import { deliver, type DeliveryContext } from './delivery.js';
 import { encodeLog } from './log-lives.js';
+import { rejoinAs } from './membership.js';
 import type { ResolvedOptions } from './options.js';
 import type { Positions } from './positions.js';
-import { topicIdOf } from './topic-ids.js';
+import { TopicLives } from './topic-lives.js';
+import { toCommand } from './commands.js';
 import type { TopicNames } from './topic-names.js';
 
 /** Short, since a stop waits for the fetch under way. */
 const MAX_WAIT_MS = 500;
 const METADATA_MAX_AGE_MS = 60_000;
-const REDELIVERY_FIRST_MS = 100;
-const REDELIVERY_LAST_MS = 5_000;
-/**
- * How old the knowledge that the topics are still the same may be when a batch is handed over. A topic is not deleted,
- * made anew and filled past its old end in this time; and it bounds what looking costs when batches are small.
- */
-const LIVES_CHECK_MS = 25;
 const WATCH_MS = 5_000;
+const CRASH_FOLLOWS_MS = 2_000;
+/** After how long without an answer the broker counts as away; a fetch answers within half a second. */
+const SILENCE_MS = 10_000;
 /** How much longer than the session's timeout a consumer may show no sign of life. */
 const SILENCE_MARGIN_MS = 15_000;
 
@@ -41,45 +28,49 @@ export interface SessionContext {
   readonly names: TopicNames;
   readonly handlers: ReadonlyMap<CommandChannel, BatchHandler>;
   readonly positions: Positions;
+  /** The member of the group that this process was last, if it was. */
+  readonly memberId: string | undefined;
 }
 
 /** One consumer from its start to its end; a new one is made after each failure. */
 export class Session {
   /** Resolves with the reason when the session is over; never rejects. */
   readonly ended: Promise<string>;
-  /** Why commands are not taken now, in one line; null when they are. */
-  problem: string | null = 'joining the consumer group';
+  private problem: string | null = 'joining the consumer group';
   /** Whether anything was processed, or the group joined: the session was of use. */
   hasJoined = false;
+  /** The member of the group that this is; undefined before it joined. */
+  memberId: string | undefined;
 
   private readonly end: (reason: string) => void;
   private readonly client: KafkaClient;
   private readonly consumer: Consumer;
   private readonly admin: Admin;
-  /** The consumer's own knowledge of the cluster, which kafkajs shows to assigners. */
-  private cluster: Cluster | undefined;
+  private readonly topics: string[];
+  private readonly lives: TopicLives;
   private readonly stopping = new AbortController();
   private generation = 0;
   private assignment: Record<string, number[]> = {};
   private placed: Promise<void> = Promise.resolve();
   private inHand: Promise<void> = Promise.resolve();
   private isBusy = false;
-  private isOver = false;
+  private readonly over = new AbortController();
   private starting: Promise<void> = Promise.resolve();
   private looking: Promise<void> = Promise.resolve();
   private lastSignMs = Date.now();
-  private livesCheckedMs = 0;
   private watch: NodeJS.Timeout | undefined;
 
   constructor(private readonly context: SessionContext) {
     const { options } = context;
+    this.topics = [...context.handlers.keys()].map((channel) => context.names.command(channel));
+    this.lives = new TopicLives(this.topics, context.positions);
     this.client = createKafka(options);
     const { kafka } = this.client;
     const ended = deferred<string>();
     this.ended = ended.promise;
     this.end = (reason) => {
       if (this.isOver) return;
-      this.isOver = true;
+      this.over.abort();
       this.problem = reason;
       ended.resolve(reason);
     };
@@ -88,7 +79,8 @@ export class Session {
       groupId: options.groupId,
       partitionAssigners: [
         (config) => {
-          this.cluster = config.cluster;
+          this.lives.watch(config.cluster);
+          if (context.memberId !== undefined) rejoinAs(config.cluster, context.memberId);
           return coPartitionedAssigner(config);
         },
       ],
@@ -100,6 +92,13 @@ export class Session {
       // Whether and when to start again is decided outside, where it can be seen and interrupted.
       retry: { ...RETRY, restartOnFailure: async () => false },
     });
+  }
+
+  /** Why commands are not taken now, in one line; null when they are. */
+  health(): string | null {
+    const silentMs = Date.now() - this.lastSignMs;
+    if (this.problem !== null || this.isBusy || silentMs < SILENCE_MS) return this.problem;
+    return `no answer from Kafka for ${Math.round(silentMs / 1000)} s`;
   }
 
   /** Joins the group and begins to consume. Rejects, or ends the session, when it cannot. */
@@ -118,13 +117,17 @@ export class Session {
       this.problem = 'the consumer group rebalances';
     });
     consumer.on(consumer.events.CRASH, ({ payload }) => this.end(messageOf(payload.error)));
-    consumer.on(consumer.events.STOP, () => this.end('the consumer stopped'));
+    // A crash stops the consumer too, and is told after the stop, with the reason.
+    consumer.on(
+      consumer.events.STOP,
+      () => void pause(CRASH_FOLLOWS_MS, this.over.signal).then(() => this.end('the consumer stopped')),
+    );
     consumer.on(consumer.events.FETCH_START, sign);
     consumer.on(consumer.events.FETCH, sign);
     consumer.on(consumer.events.HEARTBEAT, sign);
     await Promise.all([this.admin.connect(), consumer.connect()]);
     await consumer.subscribe({
-      topics: [...this.context.handlers.keys()].map((channel) => this.context.names.command(channel)),
+      topics: this.topics,
       fromBeginning: true,
     });
     if (this.stopping.signal.aborted) return;
@@ -152,8 +155,13 @@ export class Session {
     this.client.cutConnections();
   }
 
+  private get isOver(): boolean {
+    return this.over.signal.aborted;
+  }
+
   private onJoin({ payload }: ConsumerGroupJoinEvent): void {
     this.generation++;
+    this.memberId = payload.memberId;
     this.assignment = payload.memberAssignment;
     this.lastSignMs = Date.now();
     this.place();
@@ -172,7 +180,6 @@ export class Session {
     if (this.isOver) return;
     const placements = await positions.place(this.admin, options.groupId, this.assignment);
     if (generation !== this.generation || this.isOver) return;
-    this.livesCheckedMs = Date.now();
     for (const { topic, partition, offset, log, reason, committed } of placements) {
       if (reason === 'made-anew' || reason === 'expired' || reason === 'truncated') {
         options.logger.warn(
@@ -231,78 +238,29 @@ export class Session {
     }
 
     const { generation } = this;
-    const isCurrent = (): boolean =>
-      generation === this.generation && !this.isOver && !this.stopping.signal.aborted;
+    const isHeld = (): boolean => generation === this.generation && !this.isOver;
+    const context: DeliveryContext = {
+      options,
+      heartbeat: () => payload.heartbeat(),
+      isHeld,
+      stopping: this.stopping.signal,
+      report: (problem) => {
+        this.problem = problem;
+      },
+    };
     const messages = batch.messages.map((message) =>
-      toCommand(message, channel, topic, partition, position.log),
+      toCommand(message, channel, { topic, partition, log: position.log }),
     );
     for (const unit of splitIntoUnits(messages, options)) {
-      if (!isCurrent()) return;
-      if (!(await this.deliver(handler, channel, unit, payload, generation))) return;
-      const last = unit[unit.length - 1] as CommandMessage; // a unit has at least one message
+      if (!isHeld() || this.stopping.signal.aborted) return;
+      if (!(await deliver(handler, unit, context))) return;
+      const last = unit[unit.length - 1] ?? unit[0];
       const next = last.position.offset + 1;
       const commit = { partition, offset: String(next), metadata: encodeLog(position.log) };
       await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [commit] }] });
       position.next = next;
       payload.resolveOffset(String(last.position.offset));
       options.metrics.lag?.(topic, partition, Math.max(0, Number(batch.highWatermark) - next));
-    }
-  }
-
-  /** True: processed, to be committed. False: given up, since the partition went or the bus stops. */
-  private async deliver(
-    handler: BatchHandler,
-    channel: CommandChannel,
-    messages: readonly CommandMessage[],
-    payload: EachBatchPayload,
-    generation: number,
-  ): Promise<boolean> {
-    const { logger, metrics } = this.context.options;
-    const backOff = new BackOff(REDELIVERY_FIRST_MS, REDELIVERY_LAST_MS);
-    const { topic, partition, offset } = (messages[0] as CommandMessage).position; // a unit has at least one message
-    let lost: unknown;
-    const keepAlive = async (): Promise<void> => {
-      try {
-        await payload.heartbeat();
-      } catch (error) {
-        lost ??= error;
-        throw error;
-      }
-    };
-    const isHeld = (): boolean => generation === this.generation && !this.isOver && lost === undefined;
-    const unit: CommandBatch = {
-      channel,
-      messages,
-      keepAlive,
-      isCurrent: () => isHeld() && !this.stopping.signal.aborted,
-    };
-    for (;;) {
-      let failure: unknown;
-      try {
-        await handler(unit);
-        if (isHeld()) {
-          this.problem = null;
-          return true;
-        }
-      } catch (error) {
-        failure = error;
-      }
-      // kafkajs looks at its own error to join again.
-      if (lost !== undefined) throw lost as Error;
-      if (!isHeld() || this.stopping.signal.aborted) return false;
-
-      const delayMs = backOff.next();
-      this.problem = `${topic}[${partition}] is held up at offset ${offset}: ${messageOf(failure)}`;
-      logger.warn(
-        { topic, partition, offset, count: messages.length, delayMs, err: failure },
-        'Batch failed, will be delivered again',
-      );
-      metrics.redelivery?.(topic, partition);
-      for (const until = Date.now() + delayMs; Date.now() < until && !this.stopping.signal.aborted;) {
-        await pause(Math.min(1_000, until - Date.now()), this.stopping.signal);
-        await payload.heartbeat();
-      }
-      if (this.stopping.signal.aborted) return false;
     }
   }
 
@@ -316,29 +274,15 @@ export class Session {
 
   /** False, and the session is over, when a topic was deleted, or made anew. */
   private async areLivesCurrent(): Promise<boolean> {
-    if (Date.now() - this.livesCheckedMs < LIVES_CHECK_MS) return true;
     const { generation } = this;
     try {
-      const isCurrent = await this.haveSameIds();
-      this.livesCheckedMs = Date.now();
+      const isCurrent = await this.lives.areCurrent();
       if (!isCurrent) this.end('a command topic was made anew');
       return isCurrent && generation === this.generation;
     } catch (error) {
       this.end(`a command topic is missing, or cannot be looked at: ${messageOf(error)}`);
       return false;
     }
-  }
-
-  /** One request, to which kafkajs would be entitled anyway. Rejects when a topic is missing. */
-  private async haveSameIds(): Promise<boolean> {
-    const { cluster } = this;
-    if (cluster === undefined) return true;
-    await cluster.refreshMetadata();
-    return [...this.context.handlers.keys()]
-      .map((channel) => this.context.names.command(channel))
-      .every((topic) =>
-        this.context.positions.isSameLife(topic, topicIdOf(cluster.findTopicPartitionMetadata(topic))),
-      );
   }
 
   /** kafkajs can fall silent without an event (#659), and does not notice every topic that was made anew. */
@@ -350,20 +294,4 @@ export class Session {
     }
     if (this.problem === null && !this.isBusy) await this.areLivesCurrent();
   }
-}
-
-function toCommand(
-  message: KafkaMessage,
-  channel: CommandChannel,
-  topic: string,
-  partition: number,
-  log: string,
-): CommandMessage {
-  return {
-    channel,
-    key: message.key,
-    value: message.value,
-    headers: message.headers ?? {},
-    position: { topic, partition, offset: Number(message.offset), timestamp: Number(message.timestamp), log },
-  };
 }

@@ -8,6 +8,9 @@ import { settled } from './settled.js';
 const MAX_WAIT_MS = 250;
 const RESTART_FIRST_MS = 100;
 const RESTART_LAST_MS = 5_000;
+const CRASH_FOLLOWS_MS = 2_000;
+/** The groups that are deleted in the end; brokers drop the others by themselves. */
+const MAX_KEPT_GROUPS = 10;
 
 /**
  * Reads one topic from its end on, for this instance alone, in a group that nobody else has and that is deleted in
@@ -15,7 +18,7 @@ const RESTART_LAST_MS = 5_000;
  * though joining a new group takes seconds.
  */
 export class TailReader {
-  private readonly groupId: string;
+  private readonly groupIds: string[] = [];
   private readonly next = new Map<number, string>();
   private readonly stopping = new AbortController();
   private loop: Promise<void> = Promise.resolve();
@@ -28,9 +31,7 @@ export class TailReader {
     private readonly topic: string,
     private readonly partition: number | undefined,
     private readonly onMessage: (message: KafkaMessage) => void,
-  ) {
-    this.groupId = `${options.groupId}.tail-${randomUUID()}`;
-  }
+  ) {}
 
   /** Resolves once the place to begin is pinned; rejects when Kafka cannot be asked. */
   async start(): Promise<void> {
@@ -44,10 +45,10 @@ export class TailReader {
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.loop;
-    if (this.next.size === 0) return;
+    if (this.groupIds.length === 0) return;
     // A group that is left behind does no harm: brokers drop it after their retention time.
     await settlesWithin(
-      withAdmin(this.options, (admin) => admin.deleteGroups([this.groupId])),
+      withAdmin(this.options, (admin) => admin.deleteGroups(this.groupIds)),
       CLOSE_MS,
     );
   }
@@ -57,7 +58,7 @@ export class TailReader {
     while (!this.stopping.signal.aborted) {
       const { kafka, cutConnections } = createKafka(this.options);
       const consumer = kafka.consumer({
-        groupId: this.groupId,
+        groupId: this.nextGroupId(),
         sessionTimeout: this.options.sessionTimeoutMs,
         heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(this.options.sessionTimeoutMs / 3))),
         maxWaitTimeInMs: MAX_WAIT_MS,
@@ -72,18 +73,32 @@ export class TailReader {
     }
   }
 
+  /** A group of its own for each start: one that could not be left would make the next start wait for its timeout. */
+  private nextGroupId(): string {
+    const groupId = `${this.options.groupId}.tail-${randomUUID()}`;
+    this.groupIds.push(groupId);
+    if (this.groupIds.length > MAX_KEPT_GROUPS) this.groupIds.shift();
+    return groupId;
+  }
+
   private async readUntilItEnds(consumer: Consumer, backOff: BackOff): Promise<string> {
     const ended = deferred<string>();
     const onStop = (): void => ended.resolve('stopped');
     this.stopping.signal.addEventListener('abort', onStop);
     consumer.on(consumer.events.CRASH, ({ payload }) => ended.resolve(messageOf(payload.error)));
-    consumer.on(consumer.events.STOP, () => ended.resolve('the consumer stopped'));
+    const over = new AbortController();
+    // A crash stops the consumer too, and is told after the stop, with the reason.
+    consumer.on(
+      consumer.events.STOP,
+      () => void pause(CRASH_FOLLOWS_MS, over.signal).then(() => ended.resolve('the consumer stopped')),
+    );
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       backOff.reset();
       this.place(consumer, payload.memberAssignment[this.topic] ?? []);
     });
     const started = this.startConsumer(consumer).catch((error: unknown) => ended.resolve(messageOf(error)));
     const reason = await ended.promise;
+    over.abort();
     this.stopping.signal.removeEventListener('abort', onStop);
     // A consumer that is disconnected while it joins would begin to read afterwards.
     await settlesWithin(started, CLOSE_MS);

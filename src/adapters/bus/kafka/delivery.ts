@@ -1,0 +1,80 @@
+import type { BatchHandler, CommandBatch, CommandMessage } from '../../../application/ports/bus.js';
+import { BackOff, messageOf, pause } from '../timing.js';
+import type { ResolvedOptions } from './options.js';
+
+const REDELIVERY_FIRST_MS = 100;
+const REDELIVERY_LAST_MS = 5_000;
+/** kafkajs sends one only where its own interval is over. */
+const HEARTBEAT_MS = 1_000;
+
+/** What a delivery needs of the session that it belongs to. */
+export interface DeliveryContext {
+  readonly options: ResolvedOptions;
+  /** Rejects with kafkajs's error when the partition was lost. */
+  readonly heartbeat: () => Promise<void>;
+  /** Whether the partition still belongs to this session. */
+  readonly isHeld: () => boolean;
+  /** Aborted when nothing is to be begun any more. */
+  readonly stopping: AbortSignal;
+  /** Takes why commands are held up; null: they are not. */
+  readonly report: (problem: string | null) => void;
+}
+
+/**
+ * Hands one unit of work to its handler until that succeeds.
+ *
+ * @returns true: processed, to be committed; false: given up, since the partition went or the bus stops. Rejects with
+ *   kafkajs's error when the group is to be joined again.
+ */
+export async function deliver(
+  handler: BatchHandler,
+  messages: readonly [CommandMessage, ...CommandMessage[]],
+  context: DeliveryContext,
+): Promise<boolean> {
+  const { options, heartbeat, stopping, report } = context;
+  const { topic, partition, offset } = messages[0].position;
+  const backOff = new BackOff(REDELIVERY_FIRST_MS, REDELIVERY_LAST_MS);
+  let lost: Error | undefined;
+  const isHeld = (): boolean => lost === undefined && context.isHeld();
+  const batch: CommandBatch = {
+    channel: messages[0].channel,
+    messages,
+    isCurrent: isHeld,
+    keepAlive: async () => {
+      try {
+        await heartbeat();
+      } catch (error) {
+        lost ??= error as Error; // kafkajs throws nothing else
+        throw error;
+      }
+    },
+  };
+  for (;;) {
+    let failure: unknown;
+    try {
+      await handler(batch);
+      if (isHeld()) {
+        report(null);
+        return true;
+      }
+    } catch (error) {
+      failure = error;
+    }
+    if (lost !== undefined) throw lost;
+    if (!isHeld() || stopping.aborted) return false;
+
+    const delayMs = backOff.next();
+    report(`${topic}[${partition}] is held up at offset ${offset}: ${messageOf(failure)}`);
+    options.logger.warn(
+      { topic, partition, offset, count: messages.length, delayMs, err: failure },
+      'Batch failed, will be delivered again',
+    );
+    options.metrics.redelivery?.(topic, partition);
+    const until = Date.now() + delayMs;
+    while (Date.now() < until && !stopping.aborted) {
+      await pause(Math.min(HEARTBEAT_MS, until - Date.now()), stopping);
+      await heartbeat();
+    }
+    if (stopping.aborted) return false;
+  }
+}

@@ -1,0 +1,304 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { execFile, execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
+import { type CommandMessage, type OutputMessage } from '../../src/application/ports/bus.js';
+import { collect, handlersFor, output, replyTo, signal, until } from '../contracts/bus.contract.js';
+import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.js';
+import { describeWithKafka, describeWithKafkaStarter } from '../support/kafka.js';
+import { Bench, range, valuesOf } from './kafka-bus.support.js';
+
+describeWithKafka('The intake of the Kafka bus', (brokers) => {
+  let bench: Bench;
+
+  beforeEach(() => {
+    bench = new Bench(brokers);
+  });
+
+  afterEach(() => bench.close());
+
+  it('gives a partition number of all channels to one member, and all partitions to somebody', async () => {
+    const members = await Promise.all([1, 2].map(() => bench.connected({ partitions: 4 })));
+    const seen = members.map((bus) => collect(bus, 'update', 'delete', 'get'));
+    await Promise.all(members.map((bus, index) => bus.consume(seen[index]?.handlers ?? new Map())));
+    const producer = await bench.producer();
+    const send = (): Promise<unknown> =>
+      producer.sendBatch({
+        topicMessages: ['update', 'delete', 'get'].map((channel) => ({
+          topic: `${bench.prefix}.${channel}`,
+          messages: [0, 1, 2, 3].map((partition) => ({ key: 'lamp', value: '{}', partition })),
+        })),
+      });
+    // Until both have joined, one may have all.
+    await until(async () => {
+      for (const each of seen) each.messages.length = 0;
+      await send();
+      await until(() => seen.reduce((sum, { messages }) => sum + messages.length, 0) >= 12);
+      return seen.every(({ messages }) => messages.length > 0);
+    });
+    const owners = new Map<number, Set<number>>();
+    seen.forEach(({ messages }, member) => {
+      for (const { position } of messages) {
+        owners.set(position.partition, (owners.get(position.partition) ?? new Set()).add(member));
+      }
+    });
+    expect([...owners.keys()].sort()).toEqual([0, 1, 2, 3]);
+    for (const each of owners.values()) expect(each.size).toBe(1);
+  });
+
+  it('gives a long batch up when its partition goes to another member, which then gets it', async () => {
+    const first = await bench.connected({ sessionTimeoutMs: 6_000 });
+    const entered = signal();
+    const lost: CommandMessage[] = [];
+    await first.consume(
+      handlersFor('update', async (batch) => {
+        entered.resolve();
+        lost.push(...batch.messages);
+        while (batch.isCurrent()) {
+          await batch.keepAlive();
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        throw new Error('not mine any more');
+      }),
+    );
+    await bench.sendUpdates(['0'], { partition: 0 });
+    await bench.sendUpdates(['1'], { partition: 1 });
+    await entered.promise;
+    const second = await bench.reading({ sessionTimeoutMs: 6_000 });
+    await until(() => second.seen.length > 0);
+    for (const { position } of second.seen) {
+      expect(position.log).not.toBe('');
+      expect(position.offset).toBe(0);
+    }
+    expect(lost.length).toBeGreaterThan(0);
+  });
+
+  it('commits each unit of work, not only the end of what was fetched', async () => {
+    const bus = await bench.connected({ maxBatchCount: 3 });
+    let count = 0;
+    await bus.consume(
+      handlersFor('update', async ({ messages }) => {
+        if (count >= 6) throw new Error('stuck');
+        count += messages.length;
+      }),
+    );
+    await bench.sendUpdates(range('', 9));
+    await until(async () => (await bench.committed()).some(({ offset }) => offset === '6'));
+    await bus.stop();
+    const { seen } = await bench.reading();
+    await until(() => seen.length === 3);
+    expect(valuesOf(seen)).toEqual(['6', '7', '8']);
+  });
+
+  it('tells how many commands wait', async () => {
+    const lags: number[] = [];
+    const bus = await bench.connected({
+      maxBatchCount: 2,
+      metrics: { lag: (topic, partition, messages) => lags.push(messages) },
+    });
+    await bench.sendUpdates(range('', 5));
+    await bus.consume(handlersFor('update', async () => undefined));
+    await until(() => lags.length === 3);
+    expect(lags).toEqual([3, 1, 0]);
+  });
+
+  it('takes odd records as they are: no value, no key, headers sent twice', async () => {
+    const producer = await bench.producer();
+    const { seen } = await bench.reading();
+    await producer.send({
+      topic: bench.updates,
+      messages: [
+        { key: null, value: null, partition: 0 },
+        { key: '', value: '', partition: 0, headers: { twice: ['a', 'b'] } },
+        { key: randomBytes(3), value: randomBytes(3), partition: 0, timestamp: '1' },
+      ],
+    });
+    await until(() => seen.length === 3);
+    expect(seen[0]).toMatchObject({ key: null, value: null });
+    expect(String(seen[1]?.headers['twice'])).toBe('a,b');
+    expect(seen[2]?.position.timestamp).toBe(1);
+  });
+
+  it('goes past the marks of transactions, and does not show what was aborted', async () => {
+    const { seen } = await bench.reading();
+    const producer = await bench.producer({ transactionalId: bench.prefix });
+    for (const [value, isKept] of [
+      ['kept', true],
+      ['aborted', false],
+    ] as const) {
+      const transaction = await producer.transaction();
+      await transaction.send({ topic: bench.updates, messages: [{ key: 'lamp', value, partition: 0 }] });
+      await (isKept ? transaction.commit() : transaction.abort());
+    }
+    await bench.sendUpdates(['after']);
+    await until(() => seen.length === 2);
+    expect(valuesOf(seen)).toEqual(['kept', 'after']);
+  });
+
+  describe('reads batches of every standard codec', () => {
+    for (const codec of ['gzip', 'snappy', 'lz4', 'zstd']) {
+      (hasKcat() ? it : it.skip)(`${codec}, from librdkafka (needs kcat)`, async () => {
+        const { seen } = await bench.reading();
+        const values = [...range('small-', 50), `${'long '.repeat(40_000)}end`, ...noise(20)];
+        await kcat(brokers, bench.updates, codec, values);
+        await until(() => seen.length === values.length);
+        expect(valuesOf(seen)).toEqual(values);
+      });
+    }
+  });
+
+  it('does not let a reply topic that does not exist hold anything up', async () => {
+    const bus = await bench.connected();
+    const seen: CommandMessage[] = [];
+    await bus.consume(
+      handlersFor('update', async ({ messages }) => {
+        seen.push(...messages);
+        await bus.publish(
+          messages.flatMap((command) => [output('lamp', '{}'), replyTo(command, '{}', false)]),
+        );
+      }),
+    );
+    const accepted: OutputMessage[] = [];
+    await bus.listen('update.accepted', (message) => accepted.push(message));
+    for (const topic of ['nobody.made.this', 'not a legal name', bench.updates, '']) {
+      await bench.sendUpdates([topic], { headers: { kafka_replyTopic: topic, kafka_correlationId: 'c' } });
+    }
+    await bench.sendUpdates(['last'], {
+      headers: {
+        kafka_replyTopic: `${bench.prefix}.replies`,
+        kafka_correlationId: 'c',
+        kafka_replyPartition: '77',
+      },
+    });
+    await until(() => accepted.length === 5);
+    expect(seen).toHaveLength(5);
+    expect(bus.health()).toBeNull();
+  });
+
+  it('answers at a topic of the asker', async () => {
+    const admin = await bench.admin();
+    const theirs = `${bench.prefix}-theirs`;
+    await admin.createTopics({ topics: [{ topic: theirs, numPartitions: 3 }], waitForLeaders: true });
+    const bus = await bench.connected();
+    const seen = collect(bus, 'update');
+    await bus.consume(seen.handlers);
+    await bench.sendUpdates(['1'], {
+      headers: { kafka_replyTopic: theirs, kafka_correlationId: 'c', kafka_replyPartition: '2' },
+    });
+    await until(async () => {
+      const offsets = await admin.fetchTopicOffsets(theirs);
+      return offsets.find(({ partition }) => partition === 2)?.high === '1';
+    });
+  });
+
+  it('leaves no group behind that only it used', async () => {
+    const bus = await bench.connected();
+    const leave = await bus.listen('update.accepted', () => undefined);
+    await leave();
+    await bus.stop();
+    const admin = await bench.admin();
+    const { groups } = await admin.listGroups();
+    expect(groups.map(({ groupId }) => groupId).filter((id) => id.startsWith(bench.prefix))).toEqual([]);
+  });
+
+  it('sends what a topic with a lower limit does not take as a dead letter, and the rest', async () => {
+    const bus = await bench.connected();
+    const admin = await bench.admin();
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [
+        {
+          type: 2,
+          name: `${bench.prefix}.update.accepted`,
+          configEntries: [{ name: 'max.message.bytes', value: '2000' }],
+        },
+      ],
+    });
+    const accepted: OutputMessage[] = [];
+    const dead: OutputMessage[] = [];
+    await bus.listen('update.accepted', (message) => accepted.push(message));
+    await bus.listen('dead-letter', (message) => dead.push(message));
+    const values = range('', 30).map((value, index) => (index === 17 ? 'x'.repeat(3_000) : value));
+    await bus.publish(values.map((value) => output('lamp', value)));
+    await until(() => accepted.length >= 29 && dead.length >= 1);
+    expect(accepted.map(({ value }) => String(value))).toEqual(values.filter((_, index) => index !== 17));
+    expect(dead).toHaveLength(1);
+    expect(String(dead[0]?.headers['reason'])).toMatch(/Too large for topic/);
+  });
+});
+
+describeWithKafkaStarter('The Kafka bus and a broker that dies', () => {
+  let broker: KafkaBroker | undefined;
+  let bench: Bench | undefined;
+
+  afterEach(async () => {
+    await bench?.close();
+    await broker?.stop();
+  });
+
+  it('goes on by itself when the broker is back, without loss, and says meanwhile that it cannot', async () => {
+    broker = await startKafkaBroker();
+    bench = new Bench(broker.brokers);
+    const { bus, seen } = await bench.reading({ requestTimeoutMs: 2_000 });
+    const heard: OutputMessage[] = [];
+    await bus.listen('update.accepted', (message) => heard.push(message));
+    await bench.sendUpdates(['before']);
+    await until(async () => (await bench?.committed())?.some(({ offset }) => offset === '1') === true);
+
+    await broker.kill();
+    await until(() => bus.health() !== null);
+    await expect(bus.publish([output('lamp', 'during')])).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(bus.request('update', 'lamp', Buffer.from('during'), {})).rejects.toMatchObject({
+      canRetry: true,
+    });
+
+    await broker.restart();
+    await until(() => bus.health() === null || seen.length > 1);
+    await bench.sendUpdates(['after']);
+    await until(() => valuesOf(seen).includes('after'));
+    await until(async () => {
+      await bus.publish([output('lamp', 'after')]);
+      return heard.some(({ value }) => String(value) === 'after');
+    });
+    await until(() => bus.health() === null);
+    expect(new Set(seen.map(({ position }) => position.log)).size).toBe(1);
+    const own = valuesOf(seen).filter((value) => value !== 'during');
+    expect(own).toEqual(['before', 'after']);
+  });
+
+  it('can be stopped while the broker is away', async () => {
+    broker = await startKafkaBroker();
+    bench = new Bench(broker.brokers);
+    const { bus } = await bench.reading();
+    await broker.kill();
+    const start = Date.now();
+    await bus.stop();
+    expect(Date.now() - start).toBeLessThan(40_000);
+  });
+});
+
+function hasKcat(): boolean {
+  try {
+    execFileSync('kcat', ['-V'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Sends the lines to partition 0 as one client would, in as few batches as it can. */
+async function kcat(brokers: string, topic: string, codec: string, lines: readonly string[]): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const options = ['-P', '-b', brokers, '-t', topic, '-p', '0', '-z', codec, '-X', 'linger.ms=50'];
+    const child = execFile('kcat', options, (error) => {
+      if (error) reject(new Error('kcat failed', { cause: error }));
+      else resolve();
+    });
+    child.stdin?.end(`${lines.join('\n')}\n`);
+  });
+}
+
+/** Lines that no codec can make shorter. */
+function noise(count: number): string[] {
+  return Array.from({ length: count }, () => gzipSync(randomBytes(300)).toString('base64'));
+}
