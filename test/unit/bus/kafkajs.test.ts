@@ -1,0 +1,142 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import kafkajs from 'kafkajs';
+import { deflateRawSync } from 'node:zlib';
+import { createRequire } from 'node:module';
+import { decompressLz4, decompressSnappy, decompressZstd } from '../../../src/adapters/bus/kafka/codecs.js';
+import { causesOf, isKafkaError, toBusError } from '../../../src/adapters/bus/kafka/errors.js';
+import { installIdleTimerFix } from '../../../src/adapters/bus/kafka/idle-timer.js';
+import {
+  consumerGroupPrototype,
+  metadataDefinition,
+  requestQueuePrototype,
+} from '../../../src/adapters/bus/kafka/kafkajs-internals.js';
+import { KeyPartitioner } from '../../../src/adapters/bus/kafka/partitioner.js';
+import { installTopicIds } from '../../../src/adapters/bus/kafka/topic-ids.js';
+
+const load = createRequire(import.meta.url);
+
+describe('The inside of kafkajs 2.2.4 that is reached into', () => {
+  it('has a request queue that schedules checks, a consumer group that connects, and Metadata up to version 6', () => {
+    expect(typeof requestQueuePrototype.scheduleCheckPendingRequests).toBe('function');
+    expect(typeof requestQueuePrototype.checkPendingRequests).toBe('function');
+    expect(typeof consumerGroupPrototype.connect).toBe('function');
+    expect(metadataDefinition.versions.filter((version) => Number(version) < 10).at(-1)).toBe('6');
+  });
+
+  it('asks brokers of any age in a version that they know', () => {
+    installTopicIds();
+    installTopicIds();
+    expect(metadataDefinition.versions.filter((version) => version === '10')).toHaveLength(1);
+    for (const [known, asked] of [
+      [10, 10],
+      [9, 6],
+      [7, 6],
+      [6, 6],
+      [5, 5],
+    ] as const) {
+      const { request } = metadataDefinition.protocol({ version: known })({ topics: ['a'] });
+      expect(request.apiVersion).toBe(asked);
+    }
+  });
+
+  it('arms no timer on a connection that has nothing waiting', () => {
+    installIdleTimerFix();
+    const queue = Object.create(requestQueuePrototype) as typeof requestQueuePrototype;
+    Object.assign(queue, { throttledUntil: -1, throttleCheckTimeoutId: null, pending: [] });
+    queue.scheduleCheckPendingRequests();
+    expect(queue.throttleCheckTimeoutId).toBeNull();
+    Object.assign(queue, { pending: [{}] });
+    queue.scheduleCheckPendingRequests();
+    expect(queue.throttleCheckTimeoutId).not.toBeNull();
+    clearTimeout(queue.throttleCheckTimeoutId ?? undefined);
+  });
+});
+
+describe('The choice of a partition', () => {
+  it("is Kafka's own for every key and count of partitions", () => {
+    const partitioner = new KeyPartitioner();
+    const choose = partitioner.create();
+    const original = kafkajs.Partitioners.DefaultPartitioner();
+    const key = fc.oneof(
+      fc.string(),
+      fc.string({ unit: 'binary' }),
+      fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+    );
+    fc.assert(
+      fc.property(key, fc.integer({ min: 1, max: 100 }), (each, count) => {
+        const partitionMetadata = Array.from({ length: count }, (_, partitionId) => ({
+          partitionErrorCode: 0,
+          partitionId,
+          leader: 1,
+          replicas: [],
+          isr: [],
+        }));
+        const choice = { topic: 't', partitionMetadata, message: { key: each, value: null } };
+        const expected = original(choice);
+        expect(choose(choice)).toBe(expected);
+        expect(choose(choice)).toBe(expected);
+        expect(partitioner.expect('t', each)).toBe(expected);
+      }),
+    );
+  });
+});
+
+describe('Errors of kafkajs', () => {
+  it('are told in one line, with their kind and the first cause', () => {
+    const cause = Object.assign(new Error('Connection error: getaddrinfo ENOTFOUND kafka\nmore'), {
+      name: 'KafkaJSConnectionError',
+      broker: 'kafka:9092',
+    });
+    const error = toBusError(Object.assign(new Error('retries exceeded'), { cause }), ['kafka:9092']);
+    expect(error.code).toBe('unavailable');
+    expect(error.message).toBe('KAFKA_BROKERS: cannot reach kafka:9092: getaddrinfo ENOTFOUND kafka more');
+  });
+
+  it('that speak of rights or credentials are never retried', () => {
+    for (const type of [
+      'TOPIC_AUTHORIZATION_FAILED',
+      'GROUP_AUTHORIZATION_FAILED',
+      'UNSUPPORTED_SASL_MECHANISM',
+    ]) {
+      const error = toBusError(Object.assign(new Error('no'), { type }), []);
+      expect([error.code, error.canRetry]).toEqual(['misconfigured', false]);
+    }
+  });
+
+  it('are found inside others, even in a ring', () => {
+    const ring: { cause?: unknown; type: string } = { type: 'A' };
+    ring.cause = ring;
+    expect(causesOf(ring).length).toBeLessThan(100);
+    expect(isKafkaError({ errors: [{ type: 'X' }, { type: 'Y' }] }, 'Y')).toBe(true);
+    expect(isKafkaError('text', 'Y')).toBe(false);
+  });
+});
+
+describe('Codecs', () => {
+  const text = Buffer.from('state '.repeat(1000));
+
+  it('read snappy as Java wraps it, in blocks, and bare', () => {
+    const { compress } = load('snappyjs') as { compress: (data: Buffer) => Buffer };
+    const header = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
+    const blocks = [text.subarray(0, 2500), text.subarray(2500)].map((part) => {
+      const compressed = compress(part);
+      const size = Buffer.alloc(4);
+      size.writeInt32BE(compressed.length);
+      return Buffer.concat([size, compressed]);
+    });
+    expect(decompressSnappy(Buffer.concat([header, ...blocks])).equals(text)).toBe(true);
+    expect(decompressSnappy(compress(text)).equals(text)).toBe(true);
+  });
+
+  it('read lz4 frames', () => {
+    const { compress } = load('lz4js') as { compress: (data: Buffer) => Uint8Array };
+    expect(decompressLz4(Buffer.from(compress(text))).equals(text)).toBe(true);
+  });
+
+  it('refuse what is none of theirs instead of handing on rubbish', () => {
+    const rubbish = deflateRawSync(text);
+    expect(() => decompressZstd(rubbish)).toThrow();
+    expect(() => decompressLz4(rubbish)).toThrow();
+  });
+});
