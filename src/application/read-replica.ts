@@ -12,8 +12,8 @@ import { type Observer } from './ports/observer.js';
 import { readEnvelopeOnly } from './read-command.js';
 import { type Replicas } from './replicas.js';
 import { type Limits } from '../replica/limits.js';
-import { BatchAbandoned } from './process-commands.js';
-import { Backoff, sleep } from './backoff.js';
+import { pauseBatch } from './batch.js';
+import { Backoff } from './backoff.js';
 
 /** What a reader is shown of a replica; null: no replica exists. */
 export interface Reading {
@@ -87,7 +87,7 @@ export interface AnswerDependencies {
 export class AnswerGets {
   constructor(private readonly deps: AnswerDependencies) {}
 
-  /** Rejects with {@link BatchAbandoned} where the batch must come again; for no other reason. */
+  /** Rejects with `BatchAbandoned` where the batch must come again; for no other reason. */
   async process(batch: CommandBatch): Promise<void> {
     const start = performance.now();
     const { bus, observer } = this.deps;
@@ -99,13 +99,7 @@ export class AnswerGets {
         for (const { outcome } of answers) observer.commandsEnded('get', outcome, 1);
         break;
       } catch (error) {
-        const delayMs = backoff.nextDelayMs();
-        observer.retrying('get', error, delayMs);
-        await sleep(delayMs);
-        await batch.keepAlive().catch((cause: unknown) => {
-          throw new BatchAbandoned({ cause });
-        });
-        if (!batch.isCurrent()) throw new BatchAbandoned({ cause: error });
+        await pauseBatch(batch, observer, 'get', error, backoff);
       }
     }
     observer.batchEnded('get', batch.messages.length, performance.now() - start);

@@ -1,0 +1,35 @@
+import { type Backoff, sleep } from './backoff.js';
+import { type CommandBatch } from './ports/bus.js';
+import { type Observer } from './ports/observer.js';
+
+/** The batch was given up: it is lost to another member, or the service stops. It comes again. */
+export class BatchAbandoned extends Error {
+  constructor(options?: { cause?: unknown }) {
+    super('The batch was given up before its outputs were acknowledged; it will be delivered again', options);
+    this.name = 'BatchAbandoned';
+  }
+}
+
+/** Waits a while before a step of a batch is tried again. Rejects with {@link BatchAbandoned} where the batch is lost by then. */
+export async function pauseBatch(
+  batch: CommandBatch,
+  observer: Observer,
+  step: string,
+  error: unknown,
+  backoff: Backoff,
+): Promise<void> {
+  const delayMs = backoff.nextDelayMs();
+  observer.retrying(step, error, delayMs);
+  await sleep(delayMs);
+  await keepBatchAlive(batch);
+}
+
+/** Tells the bus that work goes on. Rejects with {@link BatchAbandoned} where the batch is lost. */
+export async function keepBatchAlive(batch: CommandBatch): Promise<void> {
+  try {
+    await batch.keepAlive();
+  } catch (error) {
+    throw new BatchAbandoned({ cause: error });
+  }
+  if (!batch.isCurrent()) throw new BatchAbandoned();
+}
