@@ -1,12 +1,12 @@
 import { tsImport } from 'tsx/esm/api';
-import { needsKafka } from './needed-servers.mjs';
+import { needsSupport } from './needed-servers.mjs';
 
 /**
- * Starts the broker that the suites share and names it to the workers, which inherit this environment. Plain
+ * Starts the servers that the suites share and names them to the workers, which inherit this environment. Plain
  * JavaScript, since Jest does not transform an ES module that it loads as its global set-up.
  */
 export default async function globalSetup(globalConfig) {
-  if (needsKafka(globalConfig)) {
+  if (needsSupport(globalConfig, 'kafka.ts')) {
     const { obtainKafka } = await tsImport('../kafka-source.ts', import.meta.url);
     const { whyNoStarter } = await tsImport('../kafka/artifacts.ts', import.meta.url);
     const kafka = await obtainKafka();
@@ -20,6 +20,19 @@ export default async function globalSetup(globalConfig) {
     }
     process.env.TEST_KAFKA_STARTER_ABSENT = whyNoStarter() ?? '';
   }
-  // The service under test reads it: a test that wants it sets it for its own service.
+  if (needsSupport(globalConfig, 'eventstore.ts')) {
+    const { obtainEventStore } = await tsImport('../eventstore-source.ts', import.meta.url);
+    const eventStore = await obtainEventStore();
+    if (eventStore.kind === 'available') {
+      process.env.TEST_EVENTSTORE = eventStore.connectionString;
+      globalThis.sharedEventStore = eventStore;
+      console.log(`\nEventStoreDB for the tests: from ${eventStore.from}.`);
+    } else {
+      process.env.TEST_EVENTSTORE_ABSENT = eventStore.reason;
+      console.log(`\nNo real EventStoreDB for the tests: ${eventStore.reason}.`);
+    }
+  }
+  // The service under test reads them: a test that wants one sets it for its own service.
   delete process.env.KAFKA_BROKERS;
+  delete process.env.EVENTSTORE_CONNECTION_STRING;
 }

@@ -2,4 +2,6 @@
 export default async function globalTeardown() {
   await globalThis.sharedKafka?.stop();
   globalThis.sharedKafka = undefined;
+  await globalThis.sharedEventStore?.stop();
+  globalThis.sharedEventStore = undefined;
 }

@@ -15,9 +15,9 @@ function selectedFiles(globalConfig) {
   return executor.isSet() ? all.filter((file) => executor.isMatch(file)) : all;
 }
 
-/** Whether a selected test file, or a file that it imports by a relative path, imports `support/kafka.ts`. */
-export function needsKafka(globalConfig) {
-  const wanted = join(globalConfig.rootDir, 'test', 'support', 'kafka.ts');
+/** Whether a selected test file, or a file that it imports by a relative path, imports this one of `test/support`. */
+export function needsSupport(globalConfig, fileName) {
+  const wanted = join(globalConfig.rootDir, 'test', 'support', fileName);
   const seen = new Set();
   const open = selectedFiles(globalConfig);
   for (let file = open.pop(); file !== undefined; file = open.pop()) {
