@@ -1,9 +1,9 @@
 import { evolve } from '../replica/evolve.js';
-import { emptyReplica, type Replica } from '../replica/replica.js';
+import { type Replica } from '../replica/replica.js';
 import { applyAndRespond } from '../replica/respond.js';
 import { streamOf } from '../replica/stored.js';
 import { type EventStore } from './ports/event-store.js';
-import { readCommands } from './replicas.js';
+import { readCommands, type Replicas } from './replicas.js';
 
 /** One output of a device, as its followers get it. */
 export interface Followed {
@@ -109,6 +109,7 @@ export async function placeNow(store: EventStore, deviceId: string): Promise<Fol
  */
 export async function* followDevice(
   store: EventStore,
+  replicas: Pick<Replicas, 'start'>,
   signals: DeviceSignals,
   deviceId: string,
   from: FollowPosition | null,
@@ -123,8 +124,10 @@ export async function* followDevice(
   const onAbort = (): void => wake();
   signal.addEventListener('abort', onAbort);
   try {
-    const replica = emptyReplica(deviceId);
     const place = from ?? (await placeNow(store, deviceId));
+    // Where a part of the place's command is still to come, its state of before is needed.
+    const atMost = place.part === LAST_PART ? place.revision : place.revision - 1;
+    const replica = await replicas.start(deviceId, { atMost });
     const isThere = await skipTo(store, replica, place.revision);
     // A place beyond the log's end is of a log that was lost since: all that comes from now on is after it.
     const after = isThere ? place : { revision: replica.revision, part: LAST_PART };
@@ -147,7 +150,9 @@ export async function* followDevice(
 
 /** Folds the commands that end before this revision. False: the log ends before it. */
 async function skipTo(store: EventStore, replica: Replica, revision: number): Promise<boolean> {
-  for await (const { events, origin, firstRevision } of readCommands(store, replica.deviceId)) {
+  if (replica.revision >= revision) return true;
+  const commands = readCommands(store, replica.deviceId, replica.revision + 1);
+  for await (const { events, origin, firstRevision } of commands) {
     if (firstRevision + events.length - 1 >= revision) return true;
     events.forEach((event, index) => evolve(replica, event, origin, firstRevision + index));
   }

@@ -1,11 +1,11 @@
 import { type Refusal } from '../replica/commands.js';
 import { decide, type DecideOptions, isRecordedAs, recogniseById } from '../replica/decide.js';
-import { evolve } from '../replica/evolve.js';
-import { emptyReplica, type Replica } from '../replica/replica.js';
+import { evolve, sourceKey } from '../replica/evolve.js';
+import { type Replica } from '../replica/replica.js';
 import { applyAndRespond, respondUnchanged, type Response } from '../replica/respond.js';
 import { type Incoming } from './incoming.js';
 import { type EventStore } from './ports/event-store.js';
-import { readCommands, type StoredCommand } from './replicas.js';
+import { readCommands, type Replicas, type StoredCommand } from './replicas.js';
 
 export type IncomingCommand = Extract<Incoming, { kind: 'command' }>;
 
@@ -31,7 +31,7 @@ interface Search {
 
 /**
  * Finds, in one pass over a device's history, what commands that come again were answered the first time, and folds
- * that history.
+ * that history. The pass begins at the latest snapshot that is earlier than all of them.
  *
  * A recorded command is known by its place and bytes. One that was refused, or accepted with nothing to record, left
  * no trace; but where the history has a later command of the same life of the same partition, it was decided before
@@ -39,10 +39,10 @@ interface Search {
  */
 export async function recall(
   store: EventStore,
+  replicas: Pick<Replicas, 'start'>,
   deviceId: string,
   commands: readonly IncomingCommand[],
-  options: DecideOptions,
-  withDocuments: boolean,
+  options: DecideOptions & { readonly publishDocuments: boolean },
 ): Promise<{ answers: Recalled[]; replica: Replica }> {
   const searches = commands.map((command): Search => ({
     command,
@@ -51,8 +51,9 @@ export async function recall(
     isFound: false,
     byId: undefined,
   }));
-  const replica = emptyReplica(deviceId);
-  for await (const stored of readCommands(store, deviceId)) {
+  const fits = (candidate: Replica): boolean => commands.every((command) => isUnknownTo(candidate, command));
+  const replica = await replicas.start(deviceId, { fits });
+  for await (const stored of readCommands(store, deviceId, replica.revision + 1)) {
     for (const search of searches) {
       if (search.isDecided || !wasDecidedBefore(search.command, stored)) continue;
       search.isDecided = true;
@@ -66,7 +67,7 @@ export async function recall(
       continue;
     }
     const { events, origin, firstRevision } = stored;
-    const response = applyAndRespond(replica, events, origin, firstRevision, withDocuments);
+    const response = applyAndRespond(replica, events, origin, firstRevision, options.publishDocuments);
     const answer: Recalled = { kind: 'accepted', response };
     for (const search of found) {
       // The latest of equal message ids counts: an id may come back once it is forgotten.
@@ -81,6 +82,18 @@ export async function recall(
     return isRepeat ? (byId ?? UNKNOWN) : answer;
   });
   return { answers, replica };
+}
+
+/**
+ * True where nothing that `recall` looks for is in the replica's past: neither the command's own record, nor a later
+ * one of its partition, which would tell that it was decided before that, nor the latest command of its message id.
+ */
+function isUnknownTo(replica: Replica, { origin }: IncomingCommand): boolean {
+  const { source, fingerprint, messageId } = origin;
+  const mark = replica.sources.get(sourceKey(source.topic, source.partition));
+  if (mark !== undefined && mark.maxOffset >= source.offset) return false;
+  // With another body, or forgotten, an earlier one is not what the id stands for when it is asked.
+  return messageId === undefined || replica.commands?.get(messageId) !== fingerprint;
 }
 
 /** True where the stored command is this one: the same record, read again. */

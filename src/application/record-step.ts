@@ -195,7 +195,7 @@ export class RecordStep {
 
   /** Looks up, in one pass, all of the device's commands from here on that are known or may be. */
   private async recallAndAdvance(work: DeviceWork): Promise<void> {
-    const { store, options, observer } = this.deps;
+    const { store, replicas, options, observer } = this.deps;
     const replica = work.replica as Replica;
     const asked: Item[] = [];
     for (const item of work.items.slice(work.decided)) {
@@ -204,7 +204,7 @@ export class RecordStep {
       if (kind === 'repeat' || kind === 'past') asked.push(item);
     }
     const commands = asked.map((item) => item.command);
-    const recalled = await recall(store, work.deviceId, commands, options, options.publishDocuments);
+    const recalled = await recall(store, replicas, work.deviceId, commands, options);
     asked.forEach((item, index) => (item.recalled = recalled.answers[index]));
     // As new as the answers are: another writer may have been there since the replica was kept.
     work.replica = recalled.replica;
@@ -249,6 +249,12 @@ export class RecordStep {
     work.replica = undefined;
   }
 
+  private recorded(work: DeviceWork, replica: Replica): void {
+    const lastId = work.pending.at(-1)?.id;
+    if (lastId !== undefined) this.deps.replicas.recorded(replica, work.expectedRevision, lastId);
+    this.settle(work, replica);
+  }
+
   /** @returns the error that stands in the way of some of them, to be tried again; null: none */
   private async append(works: readonly DeviceWork[]): Promise<EventStoreError | null> {
     if (works.length === 0) return null;
@@ -276,7 +282,7 @@ export class RecordStep {
         work.conflicts = 0;
         // It was so when this was recorded first, which may have been a moment ago.
         work.isProven = false;
-        this.settle(work, work.replica as Replica);
+        this.recorded(work, work.replica as Replica);
         return null;
       case 'conflict': {
         observer.conflict(work.deviceId);

@@ -6,6 +6,7 @@ import { emptyReplica, type Replica } from '../replica/replica.js';
 import { decodeStored, streamOf, UnknownEventError } from '../replica/stored.js';
 import { EventStoreError, type EventStore, type RecordedEvent } from './ports/event-store.js';
 import { type Observer } from './ports/observer.js';
+import { type Snapshots, type StartOptions } from './snapshots.js';
 
 export interface StoredCommand {
   readonly events: ReplicaEvent[];
@@ -47,18 +48,22 @@ export async function* readCommands(
 }
 
 /**
- * The current replicas: those in memory, and the rest by folding their streams. Whoever takes a replica owns it, and
+ * The current replicas: those in memory, and the rest by folding their streams from the latest snapshot on. Whoever takes a replica owns it, and
  * may change it in place; it is in the cache again once it is put back, which its taker does only when the store has
  * all that the replica shows.
  */
 export class Replicas {
   private readonly cache: LRUCache<string, Replica>;
 
-  /** @param maxBytes the most that cached replicas may take, by estimate; 0 keeps none */
+  /**
+   * @param maxBytes the most that cached replicas may take, by estimate; 0 keeps none
+   * @param snapshots where loads begin; absent: each begins at the stream's start
+   */
   constructor(
     private readonly store: EventStore,
     private readonly observer: Observer,
     maxBytes: number,
+    private readonly snapshots?: Snapshots,
   ) {
     this.cache = new LRUCache({ maxSize: Math.max(1, maxBytes), sizeCalculation: estimateBytes });
   }
@@ -83,12 +88,24 @@ export class Replicas {
     return replica;
   }
 
+  /**
+   * A replica of some earlier time, from which the device's stream can be folded on: that of the latest snapshot that
+   * will do, or the empty one. It is the caller's. Throws {@link EventStoreError}.
+   */
+  async start(deviceId: string, options?: StartOptions): Promise<Replica> {
+    const replica = (await this.snapshots?.start(deviceId, options)) ?? null;
+    this.observer.loaded(replica === null ? 'start' : 'snapshot');
+    return replica ?? emptyReplica(deviceId);
+  }
+
   /** Folds the device's stream. Throws {@link EventStoreError}. */
   async load(deviceId: string): Promise<Replica> {
     const start = performance.now();
-    const replica = emptyReplica(deviceId);
-    await this.catchUp(replica);
+    const replica = await this.start(deviceId);
+    const before = replica.revision;
+    const lastId = await this.catchUp(replica);
     countBytes(replica);
+    if (lastId !== undefined) this.snapshots?.loaded(replica, before, lastId);
     this.observer.timed('load', performance.now() - start);
     return replica;
   }
@@ -96,13 +113,28 @@ export class Replicas {
   /**
    * Folds what was recorded after the replica, by whatever process. Throws {@link EventStoreError}, and then the
    * replica may be anywhere between the two.
+   *
+   * @returns the id of the last event folded; undefined: there was none
    */
-  async catchUp(replica: Replica): Promise<void> {
+  async catchUp(replica: Replica): Promise<string | undefined> {
     const from = replica.revision + 1;
+    let lastId: string | undefined;
     for await (const recorded of this.store.readStream(streamOf(replica.deviceId), { from })) {
       const { event, origin } = decode(recorded);
       evolve(replica, event, origin, recorded.revision);
+      lastId = recorded.id;
     }
+    return lastId;
+  }
+
+  /**
+   * To be called when events of a replica are durable, and it shows nothing else. Never throws or waits.
+   *
+   * @param before the replica's revision before them
+   * @param lastId the id of the last of them
+   */
+  recorded(replica: Replica, before: number, lastId: string): void {
+    this.snapshots?.recorded(replica, before, lastId);
   }
 
   /** The replica as the store has it now. The taker owns it. Throws {@link EventStoreError}. */

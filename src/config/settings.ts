@@ -99,6 +99,8 @@ export class Settings {
 
   /** Estimated memory of the replicas that are kept in memory. */
   @Whole(0, 64 * 1024 * MIB) CACHE_BYTES: number = 256 * MIB;
+  /** A snapshot is made each time that so many more events of a device are recorded; 0: never. */
+  @Whole(0, 1_000_000) SNAPSHOT_EVERY_COUNT: number = 500;
   /** Bounds of one unit of work. */
   @Whole(1, 10_000) BATCH_MAX_COUNT: number = 2000;
   @Whole(KIB, 64 * MIB) BATCH_MAX_BYTES: number = 2 * MIB;
@@ -116,7 +118,7 @@ const NOT_YET = ['EVENTSTORE_CONNECTION_STRING', 'DATABASE_URL', 'MQTT_PORT'];
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_)/;
+  /^(KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.

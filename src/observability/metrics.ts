@@ -6,6 +6,9 @@ import { type Replicas } from '../application/replicas.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+/** At most one warning of snapshots in this time; the rest is for debugging. */
+const SNAPSHOT_FAILURE_LOG_MS = 60_000;
+
 /** Counts and logs what the use cases tell of, for Prometheus and for people. */
 export class Metrics implements Observer {
   readonly registry = new Registry();
@@ -13,6 +16,10 @@ export class Metrics implements Observer {
   private readonly batchSize: Histogram<'channel'>;
   private readonly batchSeconds: Histogram<'channel'>;
   private readonly stepSeconds: Histogram<'step'>;
+  private readonly loads: Counter<'from'>;
+  private readonly snapshots: Counter;
+  private readonly snapshotFailures: Counter<'step'>;
+  private snapshotFailureLoggedAt = -Infinity;
   private readonly conflicts: Counter;
   private readonly repeats: Counter;
   private readonly retries: Counter<'step'>;
@@ -47,6 +54,23 @@ export class Metrics implements Observer {
       help: 'One call of the event store or the bus',
       labelNames: ['step'],
       buckets: SECONDS,
+      registers,
+    });
+    this.loads = new Counter({
+      name: 'replica_loads_total',
+      help: 'Replicas that were folded, by where the fold began: a snapshot, or the start of the history',
+      labelNames: ['from'],
+      registers,
+    });
+    this.snapshots = new Counter({
+      name: 'replica_snapshots_saved_total',
+      help: 'Snapshots that were saved',
+      registers,
+    });
+    this.snapshotFailures = new Counter({
+      name: 'replica_snapshot_failures_total',
+      help: 'Snapshots that could not be read, saved or used; they cost time alone',
+      labelNames: ['step'],
       registers,
     });
     this.conflicts = new Counter({
@@ -90,6 +114,22 @@ export class Metrics implements Observer {
 
   timed(step: 'append' | 'publish' | 'load', milliseconds: number): void {
     this.stepSeconds.observe({ step }, milliseconds / 1000);
+  }
+
+  loaded(from: 'snapshot' | 'start'): void {
+    this.loads.inc({ from });
+  }
+
+  snapshotsSaved(count: number): void {
+    this.snapshots.inc(count);
+  }
+
+  snapshotFailed(step: string, error: unknown): void {
+    this.snapshotFailures.inc({ step });
+    // With their store gone every load would say so.
+    const isRecent = performance.now() - this.snapshotFailureLoggedAt < SNAPSHOT_FAILURE_LOG_MS;
+    if (!isRecent) this.snapshotFailureLoggedAt = performance.now();
+    this.logger[isRecent ? 'debug' : 'warn']({ step, err: error }, 'A snapshot failed; going on without it');
   }
 
   conflict(deviceId: string): void {

@@ -1,4 +1,8 @@
 import { MemoryStorage } from '../../src/adapters/event-store/memory/memory-event-store.js';
+import {
+  MemorySnapshots,
+  type SnapshotStorage,
+} from '../../src/adapters/snapshots/memory/memory-snapshots.js';
 import { DeviceLocks } from '../../src/application/device-locks.js';
 import { type Message, Outputs } from '../../src/application/outputs.js';
 import { type CommandBatch, type CommandMessage, BusError } from '../../src/application/ports/bus.js';
@@ -6,6 +10,8 @@ import { type Observer } from '../../src/application/ports/observer.js';
 import { ProcessCommands, type ProcessOptions } from '../../src/application/process-commands.js';
 import { AnswerGets, ReadReplica } from '../../src/application/read-replica.js';
 import { Replicas } from '../../src/application/replicas.js';
+import { type SnapshotStore, type StoredSnapshot } from '../../src/application/ports/snapshots.js';
+import { Snapshots } from '../../src/application/snapshots.js';
 import { DEFAULT_LIMITS } from '../../src/replica/limits.js';
 import { batchOf, FIRST_TIMESTAMP, type Lease } from './command-log.js';
 import { FaultyEventStore } from './faulty-event-store.js';
@@ -21,6 +27,10 @@ export interface ProcessSettings extends Partial<ProcessOptions> {
   readonly cacheBytes?: number;
   readonly clock?: () => number;
   readonly maxAppendBytes?: number;
+  /** After how many events of a device a snapshot is made. Default: none is made. */
+  readonly snapshotEveryCount?: number;
+  /** Where the snapshots are. Default: in memory, shared by all processes of one test. */
+  readonly snapshotStore?: SnapshotStore;
 }
 
 /** What the use cases told, by name. */
@@ -34,6 +44,9 @@ export class RecordingObserver implements Observer {
   readonly commandsEnded = this.note('commandsEnded');
   readonly batchEnded = this.note('batchEnded');
   readonly timed = this.note('timed');
+  readonly loaded = this.note('loaded');
+  readonly snapshotsSaved = this.note('snapshotsSaved');
+  readonly snapshotFailed = this.note('snapshotFailed');
   readonly conflict = this.note('conflict');
   readonly repeated = this.note('repeated');
   readonly refused = this.note('refused');
@@ -51,10 +64,20 @@ export function steppingClock(start = FIRST_TIMESTAMP + 1_000_000): () => number
   return () => now++;
 }
 
+const snapshotStorages = new WeakMap<MemoryStorage, SnapshotStorage>();
+
+/** The snapshots that are kept beside these events. */
+export function snapshotsBeside(storage: MemoryStorage): SnapshotStorage {
+  const known: SnapshotStorage = snapshotStorages.get(storage) ?? new Map<string, StoredSnapshot[]>();
+  snapshotStorages.set(storage, known);
+  return known;
+}
+
 /** One process of the service, without Nest: the use cases on a memory event store and a recording bus. */
 export class ReplicaProcess {
   readonly storage: MemoryStorage;
   readonly store: FaultyEventStore;
+  readonly snapshots: Snapshots | undefined;
   readonly observer = new RecordingObserver();
   readonly locks = new DeviceLocks();
   readonly replicas: Replicas;
@@ -73,7 +96,12 @@ export class ReplicaProcess {
     this.storage = settings.storage ?? new MemoryStorage();
     const clock = settings.clock ?? steppingClock();
     this.store = new FaultyEventStore(this.storage, settings.maxAppendBytes);
-    this.replicas = new Replicas(this.store, this.observer, settings.cacheBytes ?? 1 << 24);
+    const { snapshotEveryCount: everyCount } = settings;
+    if (everyCount !== undefined) {
+      const kept = settings.snapshotStore ?? new MemorySnapshots(snapshotsBeside(this.storage));
+      this.snapshots = new Snapshots(this.store, kept, this.observer, { everyCount });
+    }
+    this.replicas = new Replicas(this.store, this.observer, settings.cacheBytes ?? 1 << 24, this.snapshots);
     this.reader = new ReadReplica(this.replicas, this.locks, clock);
     const outputs = new Outputs({
       source: '/test',

@@ -12,6 +12,7 @@ import {
 import { type Bus, type OutputMessage } from '../../application/ports/bus.js';
 import { type EventStore } from '../../application/ports/event-store.js';
 import { type Observer } from '../../application/ports/observer.js';
+import { Replicas } from '../../application/replicas.js';
 import { sendRefusal } from './replies.js';
 import { BUS, OBSERVER, STORE } from './tokens.js';
 
@@ -52,6 +53,7 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
     @Inject(STORE) private readonly store: EventStore,
     @Inject(OBSERVER) private readonly observer: Observer,
     @Inject(FOLLOWER_OPTIONS) private readonly options: FollowerOptions,
+    @Inject(Replicas) private readonly replicas: Replicas,
   ) {
     this.signals = new DeviceSignals(store, (error) => observer.retrying('follow', error, 1000));
   }
@@ -128,7 +130,8 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
     response.on('drain', () => follower.flush());
     follower.flush();
     try {
-      for await (const output of followDevice(this.store, this.signals, deviceId, place, signal)) {
+      const { store, replicas, signals } = this;
+      for await (const output of followDevice(store, replicas, signals, deviceId, place, signal)) {
         if (signal.aborted) return;
         const name =
           output.channel === 'delete.accepted' ? 'delete-accepted' : output.channel.replace('update.', '');

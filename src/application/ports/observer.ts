@@ -8,6 +8,11 @@ export interface Observer {
   batchEnded(channel: CommandChannel, count: number, milliseconds: number): void;
   /** How long one call of the store or the bus took. */
   timed(step: 'append' | 'publish' | 'load', milliseconds: number): void;
+  /** A replica was folded: from the latest snapshot that would do, or from the start of its stream. */
+  loaded(from: 'snapshot' | 'start'): void;
+  snapshotsSaved(count: number): void;
+  /** A snapshot, or their store, was of no use. Nothing is lost by it but time. */
+  snapshotFailed(step: 'read' | 'save' | 'remove' | 'close', error: unknown): void;
   /** Another writer appended to the device's stream first. */
   conflict(deviceId: string): void;
   /** A command came that was recorded or answered before. */

@@ -50,7 +50,8 @@ class Following {
     this.aborts.push(abort);
     const got: Followed[] = [];
     const ended = (async () => {
-      for await (const item of followDevice(this.service.store, this.signals, device, from, abort.signal)) {
+      const { store, replicas } = this.service;
+      for await (const item of followDevice(store, replicas, this.signals, device, from, abort.signal)) {
         got.push(item);
       }
     })();

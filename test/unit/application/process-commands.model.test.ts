@@ -42,6 +42,7 @@ const scenario = fc.record({
   deliveries: fc.array(delivery, { maxLength: 8 }),
   skip: fc.boolean(),
   cached: fc.boolean(),
+  snapshotEveryCount: fc.constantFrom(undefined, 1, 2, 3),
   stepCount: fc.constantFrom(1, 2, 3, 500),
 });
 type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
@@ -66,18 +67,24 @@ function prepare({ commands, skip }: Scenario): { log: CommandLog; model: Replic
   return { log, model };
 }
 
-/** Reads the log from its start to its end, as a consumer does whom the faults befall. */
-async function run(plan: Scenario, log: CommandLog): Promise<{ seen: Message[]; service: ReplicaProcess }> {
-  const settings: ProcessSettings = {
+function settingsOf(plan: Scenario): ProcessSettings {
+  return {
     unchangedUpdates: plan.skip ? 'skip' : 'record',
     cacheBytes: plan.cached ? 1 << 20 : 0,
     stepCount: plan.stepCount,
+    ...(plan.snapshotEveryCount === undefined ? {} : { snapshotEveryCount: plan.snapshotEveryCount }),
     clock: steppingClock(),
   };
+}
+
+/** Reads the log from its start to its end, as a consumer does whom the faults befall. */
+async function run(plan: Scenario, log: CommandLog): Promise<{ seen: Message[]; service: ReplicaProcess }> {
+  const settings = settingsOf(plan);
   let service = new ReplicaProcess(settings);
   const seen: Message[] = [];
   let committed = 0;
   const next = async ({ back, count, fault }: Delivery): Promise<void> => {
+    await service.snapshots?.flush();
     const from = Math.max(0, committed - back);
     const to = Math.min(log.messages.length, committed + count);
     const batch = log.batch(from, to);
@@ -131,6 +138,7 @@ async function run(plan: Scenario, log: CommandLog): Promise<{ seen: Message[]; 
   };
   for (const step of plan.deliveries) await next(step);
   while (committed < log.messages.length) await next({ back: 0, count: 5, fault: 'none' });
+  await service.snapshots?.flush();
   return { seen, service };
 }
 
@@ -150,7 +158,7 @@ describe('whatever befalls the reading of one partition', () => {
             ({ data }) => (JSON.parse(data.toString()) as { version: number }).version,
           );
           expect([...new Set(versions)]).toEqual(model.recordedVersions(device));
-          const shown = await service.restarted().reader.get(device);
+          const shown = await service.restarted(settingsOf(plan)).reader.get(device);
           const state = shown === null ? null : (JSON.parse(shown.document) as { state: object }).state;
           expect(state).toEqual(model.stateOf(device));
         }
@@ -167,16 +175,14 @@ describe('whatever befalls the reading of one partition', () => {
         }
         // Each command has an answer, and the right one.
         for (const [index, message] of log.messages.entries()) {
-          const [outcome] = await service
-            .restarted({ unchangedUpdates: plan.skip ? 'skip' : 'record' })
-            .deliver([message]);
+          const [outcome] = await service.restarted(settingsOf(plan)).deliver([message]);
           if (outcome === undefined) throw new Error('a command has no answer');
           const { code, version } = documentOf(outcome);
           expect(code ?? version).toBe(model.answers[index]);
           expect(exact(outcome)).toBe(texts.get(header(outcome, 'ce_id') ?? ''));
         }
       }),
-      { numRuns: 250 },
+      { numRuns: 400 },
     );
   });
 });

@@ -102,7 +102,16 @@ const BATCHES: readonly (readonly [
   ],
 ];
 
-describe.each(BATCHES)('a batch with %s', (_, fill, settings) => {
+/** Each of them by itself, and where every restart begins at snapshots. */
+const ALL: typeof BATCHES = [
+  ...BATCHES,
+  ...BATCHES.map(
+    ([name, fill, settings]) =>
+      [`${name}, with snapshots`, fill, { ...settings, snapshotEveryCount: 1 }] as const,
+  ),
+];
+
+describe.each(ALL)('a batch with %s', (_, fill, settings) => {
   function prepared(): CommandLog {
     const log = new CommandLog();
     fill(log);

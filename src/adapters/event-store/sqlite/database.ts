@@ -5,7 +5,8 @@ import { EventStoreError } from '../../../application/ports/event-store.js';
 import { codeOf, toEventStoreError } from './errors.js';
 import { lockDataDir, type DataDirLock } from './lock.js';
 
-const EVENTS_FILE = 'events.db';
+/** The name of the file in its folder. */
+export const EVENTS_FILE = 'events.db';
 
 /** Marks a file as ours: "DSR" and a 1, so that another program's database is never taken for an event store. */
 const APPLICATION_ID = 0x44535231;
