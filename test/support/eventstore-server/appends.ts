@@ -51,7 +51,6 @@ interface Batch {
   readonly expected: ExpectedRevision;
   readonly timeoutMs: number;
   readonly events: ProposedEvent[];
-  bytes: number;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -184,7 +183,6 @@ export class BatchAppendCall {
       expected: options.expected,
       timeoutMs: Math.min(options.timeoutMs, WRITE_TIMEOUT_MS),
       events: [],
-      bytes: 0,
       timer: undefined,
     };
     if (options.stream === undefined) {
