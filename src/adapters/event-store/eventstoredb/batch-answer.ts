@@ -25,8 +25,11 @@ const PERMISSION_DENIED = 7;
 export function resultOf(answer: BatchAnswer, append: StreamAppend, place: string): AppendResult {
   const status = answer.getError();
   if (status === undefined) {
-    // With an exact expected revision there is one place only where the events can stand, repeats included.
-    return { kind: 'appended', revision: append.expectedRevision + append.events.length };
+    // Not counted from the expected one: a stream that was deleted, and may come back, goes on with its numbers.
+    const success = answer.getSuccess();
+    const revision =
+      success?.hasCurrentRevision() === true ? Number(success.getCurrentRevision()) : NO_STREAM;
+    return { kind: 'appended', revision };
   }
   const details = status.getDetails();
   const type = details?.getTypeName().split('.').at(-1) ?? '';

@@ -155,8 +155,8 @@ function fileOf(name: string, path: string): Buffer {
   try {
     return readFileSync(resolve(path));
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'failed';
-    throw problem(`names a ${name} that cannot be read: '${visible(path)}' (${reason})`);
+    const { code = 'failed' } = error as NodeJS.ErrnoException;
+    throw problem(`names a ${name} that cannot be read: '${visible(path)}' (${code})`);
   }
 }
 

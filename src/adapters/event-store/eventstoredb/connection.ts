@@ -97,9 +97,9 @@ export class Connection {
       this.outage = true;
       this.logger.warn({ eventStore: this.place, reason }, 'The event store does not answer as it should');
     }
-    if (client === undefined || !(error instanceof Error)) return;
+    if (client === undefined) return;
     // It throws where the server's trailers are not as it expects them; a new call will show what is wrong.
-    await this.node.reconnectAfter(client, error).catch(() => undefined);
+    await this.node.reconnectAfter(client, error as Error).catch(() => undefined);
   }
 
   /** To be told when the store has answered. */

@@ -18,7 +18,7 @@ import { toEventStoreError } from './errors.js';
 import { type EventStoreLogger, silentLogger } from './logger.js';
 import { allRequest, streamRequest, type ReadRequest } from './read-request.js';
 import { openRead, type Reading } from './reader.js';
-import { recordedEventOf } from './recorded.js';
+import { isOfServer, recordedEventOf } from './recorded.js';
 import { subscribeToServer } from './subscription.js';
 
 export type { EventStoreLogger } from './logger.js';
@@ -137,14 +137,21 @@ class EventStoreDb implements EventStore {
     const { direction = 'forwards', after, maxCount = Infinity } = options;
     checkCount('maxCount', maxCount);
     if (maxCount === 0) return;
-    // Forwards the server counts the position itself in; it may be that of another stream's event, too.
-    const isInclusive = direction === 'forwards' && after !== undefined;
-    const request = allRequest(direction, after, isInclusive ? maxCount + 1 : maxCount, this.settings.prefix);
-    let left = maxCount;
-    for await (const event of this.read(request)) {
-      if (isInclusive && event.position === after) continue;
-      yield event;
-      if (--left === 0) return;
+    let beyond = after;
+    for (let left = maxCount; left > 0;) {
+      // Forwards the server counts the position itself in; it may be that of another stream's event, too.
+      const isInclusive = direction === 'forwards' && beyond !== undefined;
+      const count = isInclusive ? left + 1 : left;
+      let received = 0;
+      for await (const event of this.read(allRequest(direction, beyond, count, this.settings.prefix))) {
+        received++;
+        if (isInclusive && event.position === beyond) continue;
+        beyond = event.position;
+        if (isOfServer(event)) continue;
+        yield event;
+        if (--left === 0) return;
+      }
+      if (received < count) return;
     }
   }
 

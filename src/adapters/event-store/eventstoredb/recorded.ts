@@ -24,6 +24,11 @@ export function recordedEventOf(answer: ReadAnswer): RecordedEvent | null {
   };
 }
 
+/** The server's own events, such as the mark of a stream that was deleted for good; the log shows them among ours. */
+export function isOfServer({ type }: RecordedEvent): boolean {
+  return type.startsWith('$');
+}
+
 /** No copy: each answer has bytes of its own. */
 function bufferOf(bytes: Uint8Array | undefined): Buffer {
   if (bytes === undefined) return Buffer.alloc(0);

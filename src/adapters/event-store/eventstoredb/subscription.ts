@@ -6,7 +6,7 @@ import { toEventStoreError } from './errors.js';
 import type { EventStoreLogger } from './logger.js';
 import { allRequest, subscriptionRequest } from './read-request.js';
 import { openRead, type Reading } from './reader.js';
-import { recordedEventOf } from './recorded.js';
+import { isOfServer, recordedEventOf } from './recorded.js';
 
 export interface SubscriptionDependencies {
   readonly connection: Connection;
@@ -100,7 +100,7 @@ async function* follow(
           const event = recordedEventOf(answer);
           if (event !== null) {
             if (place !== 'start' && event.position <= place) continue;
-            yield { kind: 'event', event };
+            if (!isOfServer(event)) yield { kind: 'event', event };
             place = event.position;
           } else if (answer.hasCaughtUp()) {
             yield { kind: 'caught-up' };
