@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { binaryEvent, jsonEvent, type EventStoreDBClient } from '@eventstore/db-client';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { EventStoreServer } from '../support/eventstore-server/index.js';
+import { ServerStorage, type EventStoreServer } from '../support/eventstore-server/index.js';
 import {
   all,
   change,
@@ -58,7 +58,7 @@ describe.each([
     const [json, binary] = await all(client.readStream(stream));
     expect(json?.event).toMatchObject({ streamId: stream, id, type: 'größer', isJson: true, revision: 0n });
     expect(json?.event).toMatchObject({ data: { an: 'ü', list: [1] }, metadata: { $correlationId: 'c' } });
-    const created = (json?.event?.created)?.getTime() ?? 0;
+    const created = json?.event?.created?.getTime() ?? 0;
     expect(created).toBeGreaterThanOrEqual(before);
     expect(created).toBeLessThanOrEqual(Date.now());
     expect(json?.event?.position?.commit).toBe(json?.commitPosition);
@@ -123,6 +123,18 @@ describe.each([
     expect(laterAgain.nextExpectedRevision).toBe(3n);
     const elsewhere = errorOf(client.appendToStream(stream, second, { expectedRevision: 0n }));
     expect(await elsewhere).toMatchObject({ type: 'wrong-expected-version', actualVersion: 4n });
+  });
+
+  it('with any revision are forgotten when many have come since, with an exact one they are not', async () => {
+    const forgetful = connect(await startServer({ batchAppend, storage: new ServerStorage(10) }));
+    const [stream, exact] = [newName(), newName()];
+    const event = change();
+    await forgetful.appendToStream(stream, event);
+    await forgetful.appendToStream(exact, event, { expectedRevision: 'no_stream' });
+    await forgetful.appendToStream(newName(), changes(20));
+    expect((await forgetful.appendToStream(stream, event)).nextExpectedRevision).toBe(1n);
+    const again = await forgetful.appendToStream(exact, event, { expectedRevision: 'no_stream' });
+    expect(again.nextExpectedRevision).toBe(0n);
   });
 
   it('tell ids apart by stream', async () => {

@@ -175,9 +175,24 @@ describe('Faults of the server', () => {
     const started = Date.now();
     const error = await errorOf(client.appendToStream(newName(), change(), { deadline: 60_000 }));
     server.faults.clear();
-    // Half of a second for a machine that is busy, and the question for the features.
     expect(error).toMatchObject({ type: 'deadline-exceeded' });
+    // The delay of the question for the features, and the limit itself.
     expect(Date.now() - started).toBeGreaterThanOrEqual(4_400);
+  });
+
+  it('lead a client that discovers a cluster to its leader', async () => {
+    const [follower, leader] = [await startServer(), await startServer()];
+    follower.members = [
+      { host: '127.0.0.1', port: follower.port, state: 'follower' },
+      { host: '127.0.0.1', port: leader.port, state: 'leader' },
+    ];
+    const client = EventStoreDBClient.connectionString(
+      `esdb+discover://127.0.0.1:${follower.port}?tls=false`,
+    );
+    const stream = newName();
+    await client.appendToStream(stream, change());
+    await client.dispose();
+    expect(leader.storage.find(stream)?.events).toHaveLength(1);
   });
 
   it('come after its stop, and a process of its own can be killed', async () => {

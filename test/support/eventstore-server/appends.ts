@@ -1,4 +1,4 @@
-import type { sendUnaryData, ServerDuplexStream, ServerReadableStream, ServerUnaryCall } from '@grpc/grpc-js';
+import type { sendUnaryData, ServerDuplexStream, ServerReadableStream } from '@grpc/grpc-js';
 import type {
   AppendAnswer,
   AppendPart,
@@ -12,12 +12,10 @@ import {
   connectionLost,
   invalidArgument,
   missingMetadata,
-  notLeader,
+  refusalError,
   streamDeleted,
-  unavailable,
-  wrongExpectedVersion,
 } from './errors.js';
-import type { CallKind, Refusal, ServerFaults } from './faults.js';
+import { after, type ServerFaults } from './faults.js';
 import { appendedBytes, type AppendOutcome, type ExpectedRevision, type ProposedEvent } from './model.js';
 import type { ServerStorage } from './storage.js';
 import { isUuid } from './uuid.js';
@@ -52,15 +50,6 @@ interface Batch {
   readonly timeoutMs: number;
   readonly events: ProposedEvent[];
   timer: NodeJS.Timeout | undefined;
-}
-
-export function after(milliseconds: number, action: () => void): void {
-  if (milliseconds > 0) setTimeout(action, milliseconds);
-  else action();
-}
-
-export function refusalError(refusal: Refusal): Error {
-  return refusal.kind === 'not-leader' ? notLeader(refusal.host, refusal.port) : unavailable();
 }
 
 function currentRevision(storage: ServerStorage, stream: string): number {
@@ -269,35 +258,4 @@ export class BatchAppendCall {
 function badEvent({ id, type, contentType }: ProposedEvent): string | undefined {
   if (type === '' || contentType === '') return 'The given key was not present in the dictionary.';
   return isUuid(id) ? undefined : 'An event id is no UUID.';
-}
-
-type DeleteKind = 'softDelete' | 'tombstone';
-const EXPECTED_NUMBERS = { no_stream: -1n, any: -2n, stream_exists: -4n } as const;
-
-/** Streams.Delete and Streams.Tombstone. */
-export function remove(
-  { storage, faults }: AppendContext,
-  kind: DeleteKind,
-  call: ServerUnaryCall<WriteOptions, number>,
-  callback: sendUnaryData<number>,
-): void {
-  const callKind: CallKind = 'delete';
-  const refusal = faults.takeRefusal(callKind);
-  if (refusal) return callback(refusalError(refusal));
-  after(faults.delayMs, () => {
-    if (call.cancelled) return;
-    const { stream, expected } = call.request;
-    if (stream === undefined) return callback(invalidArgument('Required field StreamIdentifier not set.'));
-    const outcome = storage[kind](stream, expected);
-    switch (outcome.kind) {
-      case 'success':
-        return callback(null, outcome.position ?? 0);
-      case 'stream-deleted':
-        return callback(streamDeleted(stream));
-      case 'wrong-expected-version': {
-        const number = typeof expected === 'bigint' ? expected : EXPECTED_NUMBERS[expected];
-        return callback(wrongExpectedVersion(stream, number, outcome.current));
-      }
-    }
-  });
 }

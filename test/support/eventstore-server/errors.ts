@@ -1,4 +1,5 @@
 import { Metadata, status, type ServerErrorResponse } from '@grpc/grpc-js';
+import type { Refusal } from './faults.js';
 
 /** An error with the trailers that the client tells one from another by. */
 function failure(code: status, details: string, trailers: Record<string, string> = {}): ServerErrorResponse {
@@ -63,4 +64,8 @@ export function slowConsumer(): ServerErrorResponse {
 /** Nothing is known of what happened to the call. */
 export function connectionLost(): ServerErrorResponse {
   return failure(status.UNAVAILABLE, 'Connection dropped');
+}
+
+export function refusalError(refusal: Refusal): Error {
+  return refusal.kind === 'not-leader' ? notLeader(refusal.host, refusal.port) : unavailable();
 }

@@ -12,6 +12,12 @@ export type DroppedResponse = 'unavailable' | 'hang';
 /** The features are left out: a client that has only just come asks for them first and would use up the fault. */
 const DEFAULT_KINDS: readonly CallKind[] = ['append', 'read', 'subscribe', 'delete'];
 
+/** At once when there is nothing to wait for: most calls pay nothing for the delays that they could have. */
+export function after(milliseconds: number, action: () => void): void {
+  if (milliseconds > 0) setTimeout(action, milliseconds);
+  else action();
+}
+
 /** Faults of one server, to be changed at any time. All but the delays are used up by the calls that meet them. */
 export class ServerFaults {
   /** Milliseconds before a call is looked at. A batch append that is not recorded within its deadline never is. */

@@ -8,15 +8,26 @@ import {
   type ServerUnaryCall,
 } from '@grpc/grpc-js';
 import type { AppendAnswer, AppendPart, BatchAnswer, BatchChunk, WriteOptions } from './append-codec.js';
-import { after, append, BatchAppendCall, refusalError, remove, type ServerStats } from './appends.js';
-import { ServerFaults } from './faults.js';
+import { append, BatchAppendCall, type ServerStats } from './appends.js';
+import { remove } from './deletes.js';
+import { refusalError } from './errors.js';
+import { after, ServerFaults } from './faults.js';
 import { read, type ReadCall, type Subscription } from './reads.js';
-import { serverFeaturesService, streamsService, supportedMethods, type SupportedMethods } from './service.js';
+import {
+  gossipService,
+  serverFeaturesService,
+  streamsService,
+  supportedMethods,
+  type Member,
+  type SupportedMethods,
+} from './service.js';
 import { ServerStorage } from './storage.js';
 
 export { ServerFaults } from './faults.js';
 export { ServerStorage } from './storage.js';
 export type { ServerStats } from './appends.js';
+export type { CallKind, DroppedResponse } from './faults.js';
+export type { Member } from './service.js';
 
 const HOST = '127.0.0.1';
 const MIB = 1024 * 1024;
@@ -48,6 +59,8 @@ export interface EventStoreServer {
   readonly storage: ServerStorage;
   readonly faults: ServerFaults;
   readonly stats: ServerStats;
+  /** What its gossip tells a client that discovers a cluster through it. At first: itself, as the leader. */
+  members: readonly Member[];
   /** Drops every connection and listens again on the same port, with the same storage. */
   restart(): Promise<void>;
   /** Drops every connection. May be called again. */
@@ -74,17 +87,25 @@ export async function startEventStoreServer(
     () => port,
   );
   const listen = async (): Promise<Server> => {
-    const server = createServer(options, { storage, stats, faults, subscriptions });
+    const server = createServer(options, {
+      storage,
+      stats,
+      faults,
+      subscriptions,
+      members: () => result.members,
+    });
     port = await bind(server, port);
     return server;
   };
+  const result: { members: readonly Member[] } = { members: [] };
   let server: Server | undefined = await listen();
+  result.members = [{ host: HOST, port, state: 'leader' }];
   const stop = async (): Promise<void> => {
     const stopped = server;
     server = undefined;
     stopped?.forceShutdown();
   };
-  return {
+  return Object.assign(result, {
     connectionString: `esdb://${HOST}:${port}?tls=false`,
     port,
     storage,
@@ -95,7 +116,7 @@ export async function startEventStoreServer(
       await stop();
       server = await listen();
     },
-  };
+  });
 }
 
 /** The port may be in use for a moment after the server that had it has let go of it. */
@@ -121,6 +142,7 @@ interface Parts {
   readonly stats: ServerStats;
   readonly faults: ServerFaults;
   readonly subscriptions: Set<Subscription>;
+  readonly members: () => readonly Member[];
 }
 
 function createServer(options: EventStoreServerOptions, parts: Parts): Server {
@@ -154,6 +176,10 @@ function createServer(options: EventStoreServerOptions, parts: Parts): Server {
       },
     );
   }
+  server.addService(gossipService, {
+    read: (_call: ServerUnaryCall<object, readonly Member[]>, callback: sendUnaryData<readonly Member[]>) =>
+      callback(null, parts.members()),
+  });
   server.addService(serverFeaturesService, {
     getSupportedMethods: (
       call: ServerUnaryCall<object, SupportedMethods>,

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerWritableStream } from '@grpc/grpc-js';
-import { after, refusalError } from './appends.js';
-import { invalidArgument, slowConsumer, streamDeleted } from './errors.js';
-import type { ServerFaults } from './faults.js';
+import { invalidArgument, refusalError, slowConsumer, streamDeleted } from './errors.js';
+import { after, type ServerFaults } from './faults.js';
 import type { RecordedEvent } from './model.js';
 import type { ReadFilter, ReadMessage, ReadRequest } from './read-codec.js';
 import { firstIndex, firstVisible, isSoftDeleted } from './retention.js';

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { MethodDefinition, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import {
   decodeAppendPart,
@@ -9,8 +10,10 @@ import {
 } from './append-codec.js';
 import { BackwardsWriter } from './protobuf.js';
 import { decodeRead, encodeRead } from './read-codec.js';
+import { writeUuid } from './uuid.js';
 
 const STREAMS = 'event_store.client.streams.Streams';
+const GOSSIP = 'event_store.client.gossip.Gossip';
 const SERVER_FEATURES = 'event_store.client.server_features.ServerFeatures';
 
 type Streaming = Pick<MethodDefinition<unknown, unknown>, 'requestStream' | 'responseStream'>;
@@ -89,6 +92,35 @@ function encodeSupportedMethods({ version, methods }: SupportedMethods): Buffer 
   return writer.take();
 }
 
+/** A node of the cluster as the gossip tells of it. */
+export interface Member {
+  readonly host: string;
+  readonly port: number;
+  readonly state: 'leader' | 'follower';
+}
+
+const NODE_STATES = { leader: 8, follower: 6 } as const;
+const TICKS_PER_MILLISECOND = 10_000;
+
+export const gossipService = {
+  read: method(`/${GOSSIP}/Read`, UNARY, () => NO_REQUEST, encodeMembers),
+} satisfies ServiceDefinition<UntypedServiceImplementation>;
+
+function encodeMembers(members: readonly Member[]): Buffer {
+  for (const { host, port, state } of members.toReversed()) {
+    const end = writer.mark();
+    writer.varint(2, port);
+    writer.string(1, host);
+    writer.close(5, end);
+    writer.varint(4, 1);
+    writer.varint(3, NODE_STATES[state]);
+    writer.varint(2, Date.now() * TICKS_PER_MILLISECOND);
+    writeUuid(writer, 1, randomUUID(), false);
+    writer.close(1, end);
+  }
+  return writer.take();
+}
+
 /** Everything in lower case, as the server has it. */
 export function supportedMethods(version: string, batchAppend: boolean): SupportedMethods {
   const streams = STREAMS.toLowerCase();
@@ -97,6 +129,7 @@ export function supportedMethods(version: string, batchAppend: boolean): Support
     { service: streams, name: 'append', features: [] },
     { service: streams, name: 'delete', features: [] },
     { service: streams, name: 'tombstone', features: [] },
+    { service: GOSSIP.toLowerCase(), name: 'read', features: [] },
     { service: SERVER_FEATURES.toLowerCase(), name: 'getsupportedmethods', features: [] },
   ];
   if (batchAppend) methods.push({ service: streams, name: 'batchappend', features: ['deadline_duration'] });

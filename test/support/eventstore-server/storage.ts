@@ -15,7 +15,6 @@ import {
   type StreamMetadata,
 } from './retention.js';
 
-/** So many of the latest events of the whole log are recognised by their id alone. */
 const RECENT_IDS = 100_000;
 const RECORD_OVERHEAD_BYTES = 116;
 const FIRST_POSITION = 1_167;
@@ -41,7 +40,8 @@ export class ServerStorage {
   #recentNext = 0;
   #nextPosition = FIRST_POSITION;
 
-  constructor() {
+  /** `recentIds`: so many of the latest events of the whole log are recognised by their id alone. */
+  constructor(private readonly recentIds = RECENT_IDS) {
     // A new database holds events of the server's own, so that nobody can count on an empty $all.
     this.#setMetadata(this.stream('$stats-127.0.0.1:2113'), { $maxAge: 86_400 });
     this.#setMetadata(this.stream('$scavenges'), { $maxAge: 2_592_000 });
@@ -197,7 +197,7 @@ export class ServerStorage {
     // The id may have been recorded again meanwhile; the later event is then the one that is known by it.
     if (forgotten && this.#recent.get(forgotten.id) === forgotten) this.#recent.delete(forgotten.id);
     this.#recentRing[this.#recentNext] = event;
-    this.#recentNext = (this.#recentNext + 1) % RECENT_IDS;
+    this.#recentNext = (this.#recentNext + 1) % this.recentIds;
     this.#recent.set(event.id, event);
   }
 
