@@ -186,8 +186,8 @@ export class Subscription {
     let position = events[next - 1]?.position ?? (typeof from === 'number' ? from : 0);
     let sinceCheckpoint = 0;
     let caughtUp = false;
+    this.#refuseTombstoned();
     while (!this.#ended) {
-      this.#refuseTombstoned();
       for (let event = events[next]; event !== undefined && !this.#ended; event = events[next]) {
         next += 1;
         position = event.position;
@@ -204,6 +204,8 @@ export class Subscription {
         await send(this.#call, { kind: 'caught-up' });
         continue;
       }
+      // A tombstone may have come while the last event was sent, and nothing comes after it.
+      this.#refuseTombstoned();
       if (next === events.length) await this.#change();
     }
   }
