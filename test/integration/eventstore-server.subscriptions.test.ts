@@ -59,6 +59,17 @@ describe('Subscriptions', () => {
       await subscription.unsubscribe();
     });
 
+    it('may begin behind the end, and pass over what comes before', async () => {
+      const stream = newName();
+      const subscription = client.subscribeToStream(stream, { fromRevision: 2n });
+      const { until } = follow(subscription);
+      await until((notes) => notes.includes('caughtUp'));
+      for (const _time of [0, 1, 2, 3]) await client.appendToStream(stream, change());
+      const expected = ['confirmation', 'caughtUp', `${stream}@3`];
+      expect(await until((notes) => notes.length === expected.length)).toEqual(expected);
+      await subscription.unsubscribe();
+    });
+
     it('wait for a missing one to come', async () => {
       const stream = newName();
       const subscription = client.subscribeToStream(stream);

@@ -206,7 +206,7 @@ export class Subscription {
       }
       // A tombstone may have come while the last event was sent, and nothing comes after it.
       this.#refuseTombstoned();
-      if (next === events.length) await this.#change();
+      if (next >= events.length) await this.#change();
     }
   }
 
