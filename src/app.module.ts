@@ -13,6 +13,7 @@ import { type Logger } from 'pino';
 import { CommandsController } from './adapters/bus/commands.controller.js';
 import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
+import { openEventStoreDb } from './adapters/event-store/eventstoredb/eventstoredb-event-store.js';
 import { openSqliteEventStore } from './adapters/event-store/sqlite/sqlite-event-store.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
@@ -21,12 +22,14 @@ import { BUS, OBSERVER, STORE } from './adapters/http/tokens.js';
 import { DeviceLocks } from './application/device-locks.js';
 import { Outputs } from './application/outputs.js';
 import { type Bus, COMMAND_CHANNELS, OUTPUT_CHANNELS } from './application/ports/bus.js';
+import { type Clock } from './application/ports/clock.js';
 import { type EventStore } from './application/ports/event-store.js';
 import { ProcessCommands, type ProcessOptions } from './application/process-commands.js';
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
 import { Replicas } from './application/replicas.js';
 import { type Settings, SettingsError } from './config/settings.js';
 import { Metrics } from './observability/metrics.js';
+import { STREAM_PREFIX } from './replica/stored.js';
 
 /** Released last, when neither HTTP nor the bus needs it any more. */
 @Injectable()
@@ -82,7 +85,7 @@ export class AppModule {
     const providers: Provider[] = [
       { provide: OBSERVER, useValue: metrics },
       { provide: REGISTRY, useValue: metrics.registry },
-      { provide: STORE, useFactory: () => openSqliteEventStore({ dataDir: settings.DATA_DIR, clock }) },
+      { provide: STORE, useFactory: () => openEventStore(settings, logger, clock) },
       {
         provide: BUS,
         inject: [STORE],
@@ -143,6 +146,12 @@ export class AppModule {
 
 @Module({})
 class RootModule {}
+
+function openEventStore(settings: Settings, logger: Logger, clock: Clock): EventStore {
+  const connectionString = settings.EVENTSTORE_CONNECTION_STRING;
+  if (connectionString === undefined) return openSqliteEventStore({ dataDir: settings.DATA_DIR, clock });
+  return openEventStoreDb({ connectionString, streamPrefix: STREAM_PREFIX, logger });
+}
 
 function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
   const bounds = { maxBatchCount: settings.BATCH_MAX_COUNT, maxBatchBytes: settings.BATCH_MAX_BYTES };

@@ -84,7 +84,10 @@ try {
   const app = await start(settings, logger);
   stopOnSignal(app, settings, logger);
   const bus = settings.KAFKA_BROKERS === undefined ? 'in-process' : settings.KAFKA_BROKERS;
-  logger.info({ url: await app.getUrl(), bus, dataDir: settings.DATA_DIR }, 'Device State Replica is ready');
+  // Not the connection string, which may hold a password; the store's own log lines name its host.
+  const eventStore = settings.EVENTSTORE_CONNECTION_STRING === undefined ? 'SQLite' : 'EventStoreDB';
+  const facts = { url: await app.getUrl(), bus, eventStore, dataDir: settings.DATA_DIR };
+  logger.info(facts, 'Device State Replica is ready');
 } catch (error) {
   process.stderr.write(`device-state-replica: ${explain(error, settings)}\n`);
   process.exit(1);

@@ -20,7 +20,9 @@ describe('a service that cannot start', () => {
 
   it.each([
     [{ PORT: 'abc' }, 'PORT'],
-    [{ EVENTSTORE_CONNECTION_STRING: 'esdb://localhost:2113' }, 'EVENTSTORE_CONNECTION_STRING'],
+    [{ EVENTSTORE_CONNECTION_STRING: 'localhost:2113' }, 'EVENTSTORE_CONNECTION_STRING'],
+    [{ EVENTSTORE_CONNECTION_STRING: 'esdb://localhost:port' }, 'EVENTSTORE_CONNECTION_STRING'],
+    [{ EVENTSTORE_CONNECTION_STRING: 'esdb://localhost?tsl=false' }, 'EVENTSTORE_CONNECTION_STRING'],
     [{ DATABASE_URL: 'postgres://localhost' }, 'DATABASE_URL'],
     [{ KAFKA_BROKERS: 'nonsense' }, 'KAFKA_BROKERS'],
     [{ KAFKA_BROKER: 'localhost:9092' }, 'KAFKA_BROKER'],
@@ -34,6 +36,11 @@ describe('a service that cannot start', () => {
     ],
   ])('with %j names the variable', async (environment, name) => {
     expect(await complaint(environment)).toContain(name);
+  });
+
+  it('does not show the password of a connection string', async () => {
+    const said = await complaint({ EVENTSTORE_CONNECTION_STRING: 'esdb://admin:h1dden@localhost?tsl=false' });
+    expect(said).not.toContain('h1dden');
   });
 
   it('does not leave a folder behind for a wrong setting', async () => {

@@ -117,9 +117,8 @@ describe('the tables of topics', () => {
   });
 });
 
-describe('docker-compose.yml', () => {
-  const service =
-    /\n {2}device-state-replica:\n([^]*?)(?=\n\S|\n {2}\S|$)/.exec(read('docker-compose.yml'))?.[1] ?? '';
+describe.each(['docker-compose.yml', 'docker-compose.cluster.yml'])('%s', (file) => {
+  const service = /\n {2}device-state-replica:\n([^]*?)(?=\n\S|\n {2}\S|$)/.exec(read(file))?.[1] ?? '';
   const environment = /\n {4}environment:\n([^]*?)(?=\n {4}\S)/.exec(service)?.[1] ?? '';
 
   it('sets only variables that exist', () => {
@@ -129,8 +128,8 @@ describe('docker-compose.yml', () => {
   });
 
   it('publishes ports on the loopback address only', () => {
-    const ports = [...read('docker-compose.yml').matchAll(/^ {4}ports:\n((?: {6}- .*\n)+)/gm)].flatMap(
-      ([, list = '']) => list.trim().split(/\n\s*/),
+    const ports = [...read(file).matchAll(/^ {4}ports:\n((?: {6}- .*\n)+)/gm)].flatMap(([, list = '']) =>
+      list.trim().split(/\n\s*/),
     );
     expect(ports.length).toBeGreaterThan(0);
     for (const port of ports) expect(port).toMatch(/^- '127\.0\.0\.1:/);

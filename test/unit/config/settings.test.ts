@@ -16,6 +16,7 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   PORT: 3000,
   HOST: '127.0.0.1',
   DATA_DIR: './data',
+  EVENTSTORE_CONNECTION_STRING: undefined,
   TOPIC_PREFIX: 'state',
   KAFKA_BROKERS: undefined,
   KAFKA_CLIENT_ID: 'device-state-replica',
@@ -31,6 +32,7 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   MAX_REQUEST_BYTES: 128 * 1024,
   MAX_DEPTH_COUNT: 6,
   CACHE_BYTES: 256 * 1024 * 1024,
+  SNAPSHOT_EVERY_COUNT: 500,
   BATCH_MAX_COUNT: 2000,
   BATCH_MAX_BYTES: 2 * 1024 * 1024,
   REQUEST_TIMEOUT_MS: 10_000,
@@ -100,13 +102,14 @@ describe('settings', () => {
     ['MAX_REQUEST_BYTES', '99999999', 'whole number'],
     ['MAX_DEPTH_COUNT', '65', '64'],
     ['CACHE_BYTES', '-1', '0'],
+    ['SNAPSHOT_EVERY_COUNT', '-1', '0'],
     ['BATCH_MAX_COUNT', '0', '1'],
     ['BATCH_MAX_BYTES', '1', '1024'],
     ['REQUEST_TIMEOUT_MS', '10s', 'whole'],
     ['SHUTDOWN_TIMEOUT_MS', 'never', 'whole'],
     ['MAX_FOLLOWER_COUNT', '-5', '0'],
     ['LOG_LEVEL', 'loud', 'info or debug'],
-    ['EVENTSTORE_CONNECTION_STRING', 'esdb://x', 'cannot use it yet'],
+    ['EVENTSTORE_CONNECTION_STRING', 'http://u:hidden@x', 'esdb://'],
     ['DATABASE_URL', 'postgres://x', 'cannot use it yet'],
   ])('refuse %s=%s in one line that names it', (name, value, reason) => {
     const problem = problemOf({ [name]: value });
@@ -118,6 +121,7 @@ describe('settings', () => {
   it.each([
     'KAFKA_BROKER',
     'KAFKA_BROKERS_LIST',
+    'EVENTSTORE_CONNECTIONSTRING',
     'KAFKA_GROUPID',
     'KAFKA_TLS_CA',
     'BATCH_MAX',
@@ -152,7 +156,8 @@ describe('settings', () => {
   });
 
   it('never show a password', () => {
-    const problem = problemOf({ KAFKA_SASL_PASSWORD: 'secret', PORT: 'x' });
+    const EVENTSTORE_CONNECTION_STRING = 'htp://admin:secret@host';
+    const problem = problemOf({ KAFKA_SASL_PASSWORD: 'secret', EVENTSTORE_CONNECTION_STRING, PORT: 'x' });
     expect(problem).not.toContain('secret');
   });
 
