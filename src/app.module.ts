@@ -13,31 +13,36 @@ import { type Logger } from 'pino';
 import { CommandsController } from './adapters/bus/commands.controller.js';
 import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
-import { openEventStoreDb } from './adapters/event-store/eventstoredb/eventstoredb-event-store.js';
-import { openSqliteEventStore } from './adapters/event-store/sqlite/sqlite-event-store.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
 import { BUS, OBSERVER, STORE } from './adapters/http/tokens.js';
+import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
 import { DeviceLocks } from './application/device-locks.js';
 import { Outputs } from './application/outputs.js';
 import { type Bus, COMMAND_CHANNELS, OUTPUT_CHANNELS } from './application/ports/bus.js';
-import { type Clock } from './application/ports/clock.js';
 import { type EventStore } from './application/ports/event-store.js';
 import { ProcessCommands, type ProcessOptions } from './application/process-commands.js';
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
 import { Replicas } from './application/replicas.js';
+import { Snapshots } from './application/snapshots.js';
 import { type Settings, SettingsError } from './config/settings.js';
 import { Metrics } from './observability/metrics.js';
-import { STREAM_PREFIX } from './replica/stored.js';
+import { openEventStore, type StoreAddress } from './open-event-store.js';
+
+const SNAPSHOTS = Symbol('snapshots');
 
 /** Released last, when neither HTTP nor the bus needs it any more. */
 @Injectable()
 class StoreCloser implements OnApplicationShutdown {
-  constructor(@Inject(STORE) private readonly store: EventStore) {}
+  constructor(
+    @Inject(STORE) private readonly store: EventStore,
+    @Inject(SNAPSHOTS) private readonly snapshots: Snapshots | null,
+  ) {}
 
-  onApplicationShutdown(): Promise<void> {
-    return this.store.close();
+  async onApplicationShutdown(): Promise<void> {
+    await this.snapshots?.close();
+    await this.store.close();
   }
 }
 
@@ -85,7 +90,10 @@ export class AppModule {
     const providers: Provider[] = [
       { provide: OBSERVER, useValue: metrics },
       { provide: REGISTRY, useValue: metrics.registry },
-      { provide: STORE, useFactory: () => openEventStore(settings, logger, clock) },
+      {
+        provide: STORE,
+        useFactory: () => openEventStore(storeAddressOf(settings), { clock, logger }),
+      },
       {
         provide: BUS,
         inject: [STORE],
@@ -101,9 +109,15 @@ export class AppModule {
         },
       },
       {
-        provide: Replicas,
+        provide: SNAPSHOTS,
         inject: [STORE],
-        useFactory: (store: EventStore) => new Replicas(store, metrics, settings.CACHE_BYTES),
+        useFactory: (store: EventStore) => openSnapshots(settings, store, metrics),
+      },
+      {
+        provide: Replicas,
+        inject: [STORE, SNAPSHOTS],
+        useFactory: (store: EventStore, snapshots: Snapshots | null) =>
+          new Replicas(store, metrics, settings.CACHE_BYTES, snapshots ?? undefined),
       },
       {
         provide: ReadReplica,
@@ -147,10 +161,23 @@ export class AppModule {
 @Module({})
 class RootModule {}
 
-function openEventStore(settings: Settings, logger: Logger, clock: Clock): EventStore {
+/** Null: without snapshots, as was asked for, or since their file cannot be used, which costs time alone. */
+function openSnapshots(settings: Settings, store: EventStore, metrics: Metrics): Snapshots | null {
+  const everyCount = settings.SNAPSHOT_EVERY_COUNT;
+  if (everyCount === 0) return null;
+  try {
+    return new Snapshots(store, openSqliteSnapshots(settings.DATA_DIR), metrics, { everyCount });
+  } catch (error) {
+    metrics.snapshotFailed('open', error);
+    return null;
+  }
+}
+
+function storeAddressOf(settings: Settings): StoreAddress {
   const connectionString = settings.EVENTSTORE_CONNECTION_STRING;
-  if (connectionString === undefined) return openSqliteEventStore({ dataDir: settings.DATA_DIR, clock });
-  return openEventStoreDb({ connectionString, streamPrefix: STREAM_PREFIX, logger });
+  return connectionString === undefined
+    ? { kind: 'sqlite', dataDir: settings.DATA_DIR }
+    : { kind: 'eventstoredb', connectionString };
 }
 
 function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
