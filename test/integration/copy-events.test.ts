@@ -239,7 +239,7 @@ describe('copy-events says in one line what is wrong', () => {
 });
 
 describe('copy-events and EventStoreDB', () => {
-  it('copies there and back, and goes on after it was interrupted', async () => {
+  it('copies there and back, and can be run again', async () => {
     const server = await startEventStoreServer();
     try {
       const [from, back] = [newFolder(), newFolder()];
