@@ -112,6 +112,16 @@ describe('The decoder of record batches', () => {
     ]);
   });
 
+  it('keeps a header without a value apart from an empty one', async () => {
+    const headers = { none: Buffer.alloc(0), empty: Buffer.alloc(0) };
+    const batch = await encoded([{ key: null, value: null, headers, timestampDelta: 0 }]);
+    // kafkajs cannot send such a header: the length of the first value, 0, becomes -1.
+    batch[batch.indexOf('none') + 4] = 1;
+    const [record] = await decodeBatches(batch);
+    expect(record?.headers['none']).toBeNull();
+    expect(record?.headers['empty']).toEqual(Buffer.alloc(0));
+  });
+
   it('reads compressed records', async () => {
     const plain = await encoded(one, 3);
     const body = gzipSync(plain.subarray(61));

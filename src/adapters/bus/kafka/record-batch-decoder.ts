@@ -1,6 +1,9 @@
 import { decompress } from './codecs.js';
 import { ByteReader } from './byte-reader.js';
 
+/** A header that was sent several times holds an array; null: sent without a value. */
+export type RecordHeaders = Record<string, Buffer | null | (Buffer | null)[]>;
+
 /** A record as kafkajs hands it on. */
 export interface DecodedRecord {
   readonly magicByte: number;
@@ -9,7 +12,7 @@ export interface DecodedRecord {
   readonly offset: string;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  readonly headers: Record<string, Buffer | Buffer[]>;
+  readonly headers: RecordHeaders;
   readonly isControlRecord: boolean;
   /** What kafkajs looks at to leave aborted transactions out. */
   readonly batchContext: { readonly producerId: string; readonly inTransaction: boolean };
@@ -98,12 +101,11 @@ async function decodeBatch(batch: Buffer, into: DecodedRecord[]): Promise<void> 
 }
 
 /** One by one: kafkajs copies all headers for each, and a record can have a hundred thousand. */
-function decodeHeaders(records: ByteReader): Record<string, Buffer | Buffer[]> {
-  const headers: Record<string, Buffer | Buffer[]> = {};
+function decodeHeaders(records: ByteReader): RecordHeaders {
+  const headers: RecordHeaders = {};
   for (let left = records.varint(); left > 0; left--) {
     const name = records.text(records.varint());
-    // The port knows no headers without a value.
-    const value = records.bytes(records.varint()) ?? Buffer.alloc(0);
+    const value = records.bytes(records.varint());
     const before = Object.hasOwn(headers, name) ? headers[name] : undefined;
     if (Array.isArray(before)) before.push(value);
     else if (name === '__proto__') continue;
