@@ -12,6 +12,7 @@ export class Bench {
   readonly prefix = `kafka-bus-${randomUUID()}`;
   readonly updates = `${this.prefix}.update`;
   private readonly kafka: Kafka;
+  private observer: Promise<Admin> | undefined;
   private readonly closers: (() => Promise<unknown>)[] = [];
 
   constructor(readonly brokers: string) {
@@ -106,10 +107,14 @@ export class Bench {
     });
   }
 
+  /** What the group has committed; nothing while its coordinator is not ready to say. */
   async committed(): Promise<{ partition: number; offset: string; metadata: string | null }[]> {
-    const admin = await this.admin();
-    const offsets = await admin.fetchOffsets({ groupId: this.prefix, topics: [this.updates] });
-    return offsets[0]?.partitions ?? [];
+    this.observer ??= this.admin();
+    const admin = await this.observer;
+    const offsets = await admin
+      .fetchOffsets({ groupId: this.prefix, topics: [this.updates] })
+      .catch(() => undefined);
+    return offsets?.[0]?.partitions ?? [];
   }
 
   async close(): Promise<void> {
