@@ -1,3 +1,4 @@
+import { fetchTopicIds } from '../../src/adapters/bus/kafka/topic-ids.js';
 import { randomUUID } from 'node:crypto';
 import kafkajs, { type Admin, type Kafka, type Message, type Producer } from 'kafkajs';
 import { createKafkaBus } from '../../src/adapters/bus/kafka/kafka-bus.js';
@@ -86,8 +87,15 @@ export class Bench {
   /** Deletes the topic of updates and makes it anew with the given commands. */
   async makeAnew(values: readonly string[]): Promise<void> {
     const admin = await this.admin();
+    const before = (await fetchTopicIds(admin, [this.updates])).get(this.updates);
     await admin.deleteTopics({ topics: [this.updates] });
     await this.createWithRetry(admin);
+    // A busy broker takes records into the old log for a while yet, and loses them with it.
+    await until(async () => {
+      const now = await fetchTopicIds(admin, [this.updates]).catch(() => new Map<string, string | null>());
+      const id = now.get(this.updates);
+      return id !== undefined && id !== before;
+    });
     await this.sendUpdates(values);
   }
 
