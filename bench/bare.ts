@@ -34,12 +34,12 @@ await consumer.run({
           { topic: `${prefix}.update.delta`, messages: outputs },
         ],
       });
-      const last = part.at(-1);
-      if (last !== undefined) {
-        const offset = (BigInt(last.offset) + 1n).toString();
-        await consumer.commitOffsets([{ topic, partition, offset }]);
-      }
       await payload.heartbeat();
+    }
+    const last = messages.at(-1);
+    if (last !== undefined) {
+      const offset = (BigInt(last.offset) + 1n).toString();
+      await consumer.commitOffsets([{ topic, partition, offset }]);
     }
   },
 });

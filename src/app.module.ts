@@ -198,6 +198,8 @@ function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
     partitions: settings.KAFKA_PARTITION_COUNT,
     replicationFactor: settings.KAFKA_REPLICATION_COUNT,
     publishDocuments: settings.PUBLISH_DOCUMENTS === 'on',
+    // Documents hold a state twice, and each of its leaves, of two bytes at least, has a time of 28.
+    maxOutputBytes: 32 * settings.MAX_STATE_BYTES + 64 * 1024,
     connectTimeoutMs: settings.KAFKA_CONNECT_TIMEOUT_MS,
     sessionTimeoutMs: settings.KAFKA_SESSION_TIMEOUT_MS,
     ssl: tlsOf(settings),

@@ -2,6 +2,9 @@ import { type Backoff, sleep } from './backoff.js';
 import { type CommandBatch } from './ports/bus.js';
 import { type Observer } from './ports/observer.js';
 
+/** The reason in the dead letter of a record that the service itself could not cope with. */
+export const INTERNAL_ERROR = 'Internal error: the service could not process this record';
+
 /** The batch was given up: it is lost to another member, or the service stops. It comes again. */
 export class BatchAbandoned extends Error {
   constructor(options?: { cause?: unknown }) {

@@ -13,7 +13,7 @@ export interface Followed {
   readonly document: string;
 }
 
-/** A place among a device's outputs: after this part of the command whose last event has this revision. */
+/** A place among a device's outputs: after this part of the command whose last event has this revision; −1: before all. */
 export interface FollowPosition {
   readonly revision: number;
   readonly part: number;
@@ -23,7 +23,7 @@ const LAST_PART = 3;
 
 /** Reads `Last-Event-ID`; null: not one of this service's. */
 export function parseFollowId(id: string): FollowPosition | null {
-  const match = /^(\d{1,15})\.([0-3])$/.exec(id);
+  const match = /^(-1(?=\.3$)|\d{1,15})\.([0-3])$/.exec(id);
   return match === null ? null : { revision: Number(match[1]), part: Number(match[2]) };
 }
 

@@ -130,10 +130,11 @@ export function headerText(headers: Headers, name: string): string | undefined {
   return value === undefined || typeof value === 'string' ? value : value.toString('utf8');
 }
 
-/** A header's first value as it was sent. */
+/** A header's first value as it was sent; a value that is null counts as not sent. */
 export function headerValue(headers: Headers, name: string): Buffer | string | undefined {
   const value = headers[name];
-  if (value === undefined || value === null || typeof value === 'string' || Buffer.isBuffer(value))
+  if (value === undefined || value === null || typeof value === 'string' || Buffer.isBuffer(value)) {
     return value ?? undefined;
-  return value[0];
+  }
+  return value.find((each) => each !== null) ?? undefined;
 }

@@ -1,8 +1,8 @@
 import { Backoff } from './backoff.js';
-import { BatchAbandoned, pauseBatch } from './batch.js';
+import { BatchAbandoned, INTERNAL_ERROR, pauseBatch } from './batch.js';
 import { type DeviceLocks } from './device-locks.js';
 import { countOutcomes, type DeviceWork, newWork } from './device-work.js';
-import { understand } from './incoming.js';
+import { type Incoming, understand } from './incoming.js';
 import { type Message } from './outputs.js';
 import { type Bus, BusError, type CommandBatch, type CommandMessage } from './ports/bus.js';
 import { type RecordDependencies, type RecordOptions, RecordStep } from './record-step.js';
@@ -61,15 +61,25 @@ export class ProcessCommands {
     observer.batchEnded(batch.channel, batch.messages.length, performance.now() - start);
   }
 
+  /** One record that nobody thought of must not hold up its partition. */
+  private understandAny(message: CommandMessage): Incoming {
+    try {
+      return understand(message, this.deps.options.limits);
+    } catch (error) {
+      this.deps.observer.failed('understand', error);
+      return { kind: 'dead-letter', message, reason: INTERNAL_ERROR };
+    }
+  }
+
   private group(
     batch: CommandBatch,
     step: readonly CommandMessage[],
     messages: Message[][],
   ): Map<string, DeviceWork> {
-    const { options, outputs, observer } = this.deps;
+    const { outputs, observer } = this.deps;
     const works = new Map<string, DeviceWork>();
     for (const message of step) {
-      const incoming = understand(message, options.limits);
+      const incoming = this.understandAny(message);
       const own: Message[] = [];
       messages.push(own);
       if (incoming.kind === 'dead-letter') {

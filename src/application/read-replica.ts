@@ -5,14 +5,14 @@ import { type DeviceLocks } from './device-locks.js';
 import { deriveId, fingerprintOf } from './identity.js';
 import { deviceIdOf, keyReason } from './incoming.js';
 import { type Message, type Outputs } from './outputs.js';
-import { type Bus, type CommandBatch, type CommandMessage } from './ports/bus.js';
+import { type Bus, BusError, type CommandBatch, type CommandMessage } from './ports/bus.js';
 import { type Clock } from './ports/clock.js';
 import { EventStoreError } from './ports/event-store.js';
 import { type Observer } from './ports/observer.js';
 import { readEnvelopeOnly } from './read-command.js';
 import { type Replicas } from './replicas.js';
 import { type Limits } from '../replica/limits.js';
-import { pauseBatch } from './batch.js';
+import { BatchAbandoned, INTERNAL_ERROR, pauseBatch } from './batch.js';
 import { Backoff } from './backoff.js';
 
 /** What a reader is shown of a replica; null: no replica exists. */
@@ -74,6 +74,10 @@ export class ReadReplica {
   }
 }
 
+function isClosed(error: unknown): boolean {
+  return error instanceof EventStoreError && error.code === 'closed';
+}
+
 export interface AnswerDependencies {
   readonly reader: ReadReplica;
   readonly bus: Pick<Bus, 'publish'>;
@@ -94,15 +98,31 @@ export class AnswerGets {
     const backoff = new Backoff();
     for (;;) {
       try {
-        const answers = await Promise.all(batch.messages.map((message) => this.answer(message)));
+        const answers = await Promise.all(batch.messages.map((message) => this.answerAny(message)));
         await bus.publish(answers.flatMap(({ messages }) => messages));
         for (const { outcome } of answers) observer.commandsEnded('get', outcome, 1);
         break;
       } catch (error) {
+        const isGone = (error instanceof BusError && !error.canRetry) || isClosed(error);
+        if (isGone) throw new BatchAbandoned({ cause: error });
         await pauseBatch(batch, observer, 'get', error, backoff);
       }
     }
     observer.batchEnded('get', batch.messages.length, performance.now() - start);
+  }
+
+  /** As {@link answer}; what fails for one message in a way that nobody thought of must not hold up the others. */
+  private async answerAny(message: CommandMessage): Promise<{ messages: Message[]; outcome: string }> {
+    try {
+      return await this.answer(message);
+    } catch (error) {
+      if (error instanceof EventStoreError) throw error;
+      const { observer, outputs } = this.deps;
+      observer.failed('get', error);
+      const messages: Message[] = [];
+      outputs.deadLetter(messages, message, INTERNAL_ERROR);
+      return { messages, outcome: 'dead-letter' };
+    }
   }
 
   /** Throws where the store is away. */

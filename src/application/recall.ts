@@ -3,6 +3,7 @@ import { decide, type DecideOptions, isRecordedAs, recogniseById } from '../repl
 import { evolve, sourceKey } from '../replica/evolve.js';
 import { type Replica } from '../replica/replica.js';
 import { applyAndRespond, respondUnchanged, type Response } from '../replica/respond.js';
+import { type Source } from '../replica/events.js';
 import { type Incoming } from './incoming.js';
 import { type EventStore } from './ports/event-store.js';
 import { readCommands, type Replicas, type StoredCommand } from './replicas.js';
@@ -21,8 +22,6 @@ const UNKNOWN: Recalled = { kind: 'unknown' };
 interface Search {
   readonly command: IncomingCommand;
   answer: Recalled;
-  /** A later command of its log was met: it was decided before that one. */
-  isDecided: boolean;
   /** Its very record was met. */
   isFound: boolean;
   /** The answer to the latest command that has its message id. */
@@ -47,19 +46,17 @@ export async function recall(
   const searches = commands.map((command): Search => ({
     command,
     answer: UNKNOWN,
-    isDecided: false,
     isFound: false,
     byId: undefined,
   }));
+  const index = new SearchIndex(searches);
   const fits = (candidate: Replica): boolean => commands.every((command) => isUnknownTo(candidate, command));
   const replica = await replicas.start(deviceId, { fits });
   for await (const stored of readCommands(store, deviceId, replica.revision + 1)) {
-    for (const search of searches) {
-      if (search.isDecided || !wasDecidedBefore(search.command, stored)) continue;
-      search.isDecided = true;
+    for (const search of index.decidedBefore(stored)) {
       if (!search.isFound) search.answer = decideAgain(replica, search, options);
     }
-    const found = searches.filter(({ command }) => isSame(command, stored) || hasSameId(command, stored));
+    const found = index.thatMayBe(stored);
     if (found.length === 0) {
       stored.events.forEach((event, index) =>
         evolve(replica, event, stored.origin, stored.firstRevision + index),
@@ -110,15 +107,63 @@ function hasSameId({ origin }: IncomingCommand, stored: StoredCommand): boolean 
   return messageId !== undefined && messageId === origin.messageId && fingerprint === origin.fingerprint;
 }
 
-/** True where the stored command came after this one in the same life of the same partition. */
-function wasDecidedBefore({ origin }: IncomingCommand, stored: StoredCommand): boolean {
-  const { topic, partition, log, offset } = stored.origin.source;
-  return (
-    log === origin.source.log &&
-    topic === origin.source.topic &&
-    partition === origin.source.partition &&
-    offset > origin.source.offset
-  );
+/** Finds what a stored command says of the searches without looking at each: a pass costs events plus searches. */
+class SearchIndex {
+  private readonly byPlace = new Map<string, Search[]>();
+  private readonly byMessageId = new Map<string, Search[]>();
+  /** By life of a partition, in the order of their offsets; those before `next` are decided. */
+  private readonly byLog = new Map<string, { readonly inOrder: Search[]; next: number }>();
+
+  constructor(searches: readonly Search[]) {
+    for (const search of searches) {
+      const { source, messageId } = search.command.origin;
+      listIn(this.byPlace, placeOf(source)).push(search);
+      if (messageId !== undefined) listIn(this.byMessageId, messageId).push(search);
+      const key = logOf(source);
+      const log = this.byLog.get(key);
+      if (log === undefined) this.byLog.set(key, { inOrder: [search], next: 0 });
+      else log.inOrder.push(search);
+    }
+    for (const { inOrder } of this.byLog.values()) inOrder.sort((a, b) => offsetOf(a) - offsetOf(b));
+  }
+
+  /** Those that were decided before this one, being earlier in the same life of its partition; each is told once. */
+  decidedBefore({ origin: { source } }: StoredCommand): Search[] {
+    const log = this.byLog.get(logOf(source));
+    if (log === undefined) return [];
+    const from = log.next;
+    while (log.next < log.inOrder.length && offsetOf(log.inOrder[log.next] as Search) < source.offset)
+      log.next++;
+    return log.inOrder.slice(from, log.next);
+  }
+
+  thatMayBe(stored: StoredCommand): Search[] {
+    const { source, messageId } = stored.origin;
+    const samePlace = this.byPlace.get(placeOf(source)) ?? [];
+    const sameId = (messageId === undefined ? undefined : this.byMessageId.get(messageId)) ?? [];
+    return [
+      ...samePlace.filter(({ command }) => isSame(command, stored)),
+      ...sameId.filter(({ command }) => hasSameId(command, stored) && !isSame(command, stored)),
+    ];
+  }
+}
+
+function offsetOf(search: Search): number {
+  return search.command.origin.source.offset;
+}
+
+function placeOf({ topic, partition, offset }: Source): string {
+  return `${topic}/${partition}/${offset}`;
+}
+
+function logOf({ topic, partition, log }: Source): string {
+  return `${topic}/${partition}/${log}`;
+}
+
+function listIn(map: Map<string, Search[]>, key: string): Search[] {
+  let list = map.get(key);
+  if (list === undefined) map.set(key, (list = []));
+  return list;
 }
 
 function decideAgain(replica: Replica, { command, byId }: Search, options: DecideOptions): Recalled {

@@ -152,9 +152,13 @@ export class Replicas {
 }
 
 /**
- * What a replica takes in memory, roughly: V8 needs some six times the JSON's bytes for values and metadata of small
- * objects, and the rest is counted one by one.
+ * What a replica takes in memory, roughly: V8 needs some twelve times the JSON's bytes for values, metadata and delta
+ * of many small members, and the rest is counted one by one.
  */
 function estimateBytes(replica: Replica): number {
-  return 600 + 6 * replica.bytesCounted + 200 * replica.sources.size + 120 * (replica.commands?.size ?? 0);
+  // Counted again when the bound says that it may have grown much; not for every update, which a bound is there to spare.
+  if (replica.bytesAtMost > 4 * replica.bytesCounted + 1024) countBytes(replica);
+  // The bound takes three bytes for each character, and nearly all of them have one.
+  const stateBytes = Math.max(replica.bytesCounted, replica.bytesAtMost / 3);
+  return 600 + 12 * Math.ceil(stateBytes) + 200 * replica.sources.size + 120 * (replica.commands?.size ?? 0);
 }

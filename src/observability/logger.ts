@@ -20,7 +20,7 @@ export class NestLogger implements LoggerService {
   }
   error(message: unknown, ...rest: unknown[]): void {
     // A start that fails is told in one line by whoever started; Nest would add a stack.
-    if (contextOf(rest) === 'ExceptionHandler') {
+    if (contextOf(rest) === 'ExceptionHandler' || contextOf(rest) === 'NestApplication') {
       this.logger.debug({ context: contextOf(rest) }, textOf(message));
       return;
     }

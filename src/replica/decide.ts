@@ -129,6 +129,8 @@ function decideUpdate(
   }
   if (
     options.unchangedUpdates === 'skip' &&
+    // What a client may send again must be remembered, or its repeat would undo what came between.
+    command.origin.messageId === undefined &&
     replica.exists &&
     !sectionWouldChange(replica, 'reported', reported) &&
     !sectionWouldChange(replica, 'desired', desired)

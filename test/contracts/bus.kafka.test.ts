@@ -16,7 +16,7 @@ describeWithKafka('Apache Kafka', (brokers) => {
           partitions: 2,
           ...options,
         }),
-      tooLargeBytes: 1_000_000,
+      tooLargeBytes: 1_100_000,
       isDurable: true,
     };
   });

@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
+import kafkajs from 'kafkajs';
+import { MAX_UNFOLDED_BYTES } from '../../src/adapters/bus/kafka/codecs.js';
 import { type CommandMessage, type OutputMessage } from '../../src/application/ports/bus.js';
 import { collect, handlersFor, output, replyTo, signal, until } from '../contracts/bus.contract.js';
 import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.js';
@@ -147,6 +149,42 @@ describeWithKafka('The intake of the Kafka bus', (brokers) => {
     }
   });
 
+  (hasKcat() ? it : it.skip)(
+    'reads a batch of more small commands than kafkajs can (needs kcat)',
+    async () => {
+      const bus = await bench.connected();
+      let count = 0;
+      let lastValue = '';
+      await bus.consume(
+        handlersFor('update', async ({ messages }) => {
+          count += messages.length;
+          lastValue = String(messages[messages.length - 1]?.value);
+        }),
+      );
+      const large = ['batch.num.messages=1000000', 'batch.size=20000000', 'message.max.bytes=20000000'];
+      await kcat(brokers, bench.updates, 'gzip', range('', 200_000), ['linger.ms=2000', ...large]);
+      await until(() => count === 200_000);
+      expect(lastValue).toBe('199999');
+    },
+  );
+
+  it('hands on as one command without a key what unfolds to more than memory should hold, and goes on', async () => {
+    const { seen } = await bench.reading();
+    const producer = await bench.producer();
+    const bomb = { key: 'lamp', value: Buffer.alloc(MAX_UNFOLDED_BYTES + 1), partition: 0 };
+    await producer.send({
+      topic: bench.updates,
+      messages: [bomb],
+      compression: kafkajs.CompressionTypes.GZIP,
+    });
+    await bench.sendUpdates(['after']);
+    await until(() => seen.length === 2);
+    expect(seen[0]).toMatchObject({ key: null, position: { partition: 0, offset: 0 } });
+    expect(String(seen[0]?.headers['unreadable-batch'])).not.toBe('');
+    expect(seen[0]?.value?.length).toBeLessThan(1_000_000);
+    expect(valuesOf(seen)[1]).toBe('after');
+  });
+
   it('does not let a reply topic that does not exist hold anything up', async () => {
     const bus = await bench.connected();
     const seen: CommandMessage[] = [];
@@ -287,9 +325,26 @@ function hasKcat(): boolean {
 }
 
 /** Sends the lines to partition 0 as one client would, in as few batches as it can. */
-async function kcat(brokers: string, topic: string, codec: string, lines: readonly string[]): Promise<void> {
+async function kcat(
+  brokers: string,
+  topic: string,
+  codec: string,
+  lines: readonly string[],
+  settings = ['linger.ms=50'],
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const options = ['-P', '-b', brokers, '-t', topic, '-p', '0', '-z', codec, '-X', 'linger.ms=50'];
+    const options = [
+      '-P',
+      '-b',
+      brokers,
+      '-t',
+      topic,
+      '-p',
+      '0',
+      '-z',
+      codec,
+      ...settings.flatMap((each) => ['-X', each]),
+    ];
     const child = execFile('kcat', options, (error) => {
       if (error) reject(new Error('kcat failed', { cause: error }));
       else resolve();

@@ -1,3 +1,4 @@
+import { fetchTopicIds } from '../../src/adapters/bus/kafka/topic-ids.js';
 import { randomUUID } from 'node:crypto';
 import kafkajs, { type Admin, type Kafka, type Message, type Producer } from 'kafkajs';
 import { createKafkaBus } from '../../src/adapters/bus/kafka/kafka-bus.js';
@@ -12,6 +13,7 @@ export class Bench {
   readonly prefix = `kafka-bus-${randomUUID()}`;
   readonly updates = `${this.prefix}.update`;
   private readonly kafka: Kafka;
+  private observer: Promise<Admin> | undefined;
   private readonly closers: (() => Promise<unknown>)[] = [];
 
   constructor(readonly brokers: string) {
@@ -85,8 +87,15 @@ export class Bench {
   /** Deletes the topic of updates and makes it anew with the given commands. */
   async makeAnew(values: readonly string[]): Promise<void> {
     const admin = await this.admin();
+    const before = (await fetchTopicIds(admin, [this.updates])).get(this.updates);
     await admin.deleteTopics({ topics: [this.updates] });
     await this.createWithRetry(admin);
+    // A busy broker takes records into the old log for a while yet, and loses them with it.
+    await until(async () => {
+      const now = await fetchTopicIds(admin, [this.updates]).catch(() => new Map<string, string | null>());
+      const id = now.get(this.updates);
+      return id !== undefined && id !== before;
+    });
     await this.sendUpdates(values);
   }
 
@@ -106,10 +115,14 @@ export class Bench {
     });
   }
 
+  /** What the group has committed; nothing while its coordinator is not ready to say. */
   async committed(): Promise<{ partition: number; offset: string; metadata: string | null }[]> {
-    const admin = await this.admin();
-    const offsets = await admin.fetchOffsets({ groupId: this.prefix, topics: [this.updates] });
-    return offsets[0]?.partitions ?? [];
+    this.observer ??= this.admin();
+    const admin = await this.observer;
+    const offsets = await admin
+      .fetchOffsets({ groupId: this.prefix, topics: [this.updates] })
+      .catch(() => undefined);
+    return offsets?.[0]?.partitions ?? [];
   }
 
   async close(): Promise<void> {

@@ -41,6 +41,7 @@ export class ReplicaModel {
     const desired = merged(device.desired, command.state.desired);
     if (
       this.skipsUnchanged &&
+      messageId === undefined &&
       device.exists &&
       isSame(reported, device.reported) &&
       isSame(desired, device.desired)

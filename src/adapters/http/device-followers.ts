@@ -119,7 +119,8 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
       'cache-control': 'no-cache, no-transform',
       'x-accel-buffering': 'no',
     });
-    response.write('retry: 2000\n\n');
+    // An id at once, so that a reader that goes before its first event can come back to this place.
+    response.write(`retry: 2000\nid: ${place.revision}.${place.part}\n\n`);
     const heartbeat = setInterval(() => {
       if (response.writableLength === 0) response.write(':\n\n');
     }, HEARTBEAT_MS);
@@ -151,9 +152,11 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
     this.open++;
     const group = this.followers.get(deviceId) ?? new Set();
     this.followers.set(deviceId, group.add(follower));
-    this.stopListening ??= this.bus.listen('update.rejected', (message) => this.reject(message));
-    this.stopListening.catch((error: unknown) => {
-      this.stopListening = undefined;
+    if (this.stopListening !== undefined) return;
+    const listening = this.bus.listen('update.rejected', (message) => this.reject(message));
+    this.stopListening = listening;
+    listening.catch((error: unknown) => {
+      if (this.stopListening === listening) this.stopListening = undefined;
       this.observer.retrying('listen', error, 0);
     });
   }

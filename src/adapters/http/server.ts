@@ -1,7 +1,9 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyError, type FastifyReply } from 'fastify';
+import { type Socket } from 'node:net';
 import { type Observer } from '../../application/ports/observer.js';
+import { rejectedDocument } from '../../replica/documents.js';
 import { sendRefusal } from './replies.js';
 
 /**
@@ -16,6 +18,9 @@ export function createHttpAdapter(maxRequestBytes: number): FastifyAdapter {
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 512 },
     requestTimeout: 60_000,
+    // Answered below, as every other refusal.
+    return503OnClosing: false,
+    clientErrorHandler: refuseRaw,
     // A path that cannot even be routed never comes to Nest's filter.
     frameworkErrors: (error: FastifyError, _request: unknown, reply: FastifyReply) => {
       const tooLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH';
@@ -24,12 +29,31 @@ export function createHttpAdapter(maxRequestBytes: number): FastifyAdapter {
     },
   });
   const instance = adapter.getInstance();
+  let isClosing = false;
+  instance.addHook('preClose', (done) => {
+    isClosing = true;
+    done();
+  });
+  instance.addHook('onRequest', (_request, reply, done) => {
+    if (!isClosing) return done();
+    void reply.header('connection', 'close');
+    sendRefusal(reply, { code: 503, message: 'The service is stopping' });
+  });
   instance.removeAllContentTypeParsers();
   // JSON alone: a browser sends it to another origin only after asking, which a form or plain text does not need.
   for (const type of ['application/json', /^application\/[\w.-]+\+json/]) {
     instance.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   }
   return adapter;
+}
+
+/** What is not even HTTP gets an answer in HTTP, and its connection ends. */
+function refuseRaw(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
+  const body = rejectedDocument({ code: 400, message: 'The request is not valid HTTP' }, Date.now());
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
 
 /** Every error leaves as a rejected document. */

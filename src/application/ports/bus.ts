@@ -20,8 +20,10 @@ export const OUTPUT_CHANNELS = [
 ] as const;
 export type OutputChannel = (typeof OUTPUT_CHANNELS)[number];
 
-/** Header names are kept as sent. A header that was sent several times holds an array. */
-export type Headers = Readonly<Record<string, Buffer | string | readonly (Buffer | string)[] | undefined>>;
+/** Header names are kept as sent. A header that was sent several times holds an array; null: sent without a value. */
+export type Headers = Readonly<
+  Record<string, Buffer | string | null | readonly (Buffer | string | null)[] | undefined>
+>;
 
 /**
  * What makes a command itself, besides its value.

@@ -10,8 +10,8 @@ const headerValue: fc.Arbitrary<Headers[string]> = fc.oneof(
   bytes,
   fc.string(),
   fc.string({ unit: 'binary' }),
-  fc.array(fc.oneof(bytes, fc.string()), { maxLength: 2 }),
-  fc.constant(undefined),
+  fc.array(fc.oneof(bytes, fc.string(), fc.constant(null)), { maxLength: 3 }),
+  fc.constantFrom(undefined, null),
 );
 const headers: fc.Arbitrary<Headers> = fc.dictionary(
   fc.oneof(

@@ -9,6 +9,7 @@ import kafkajs, {
 import { settlesWithin } from '../timing.js';
 import { Sockets } from './sockets.js';
 import { installCodecs } from './codecs.js';
+import { installFetchDecoder } from './fetch-decoder.js';
 import { installIdleTimerFix } from './idle-timer.js';
 import { installRecordBatchEncoder } from './record-batch-encoder.js';
 import { installRecordEncoder } from './record-encoder.js';
@@ -47,6 +48,7 @@ export function createKafka(options: ResolvedOptions, retry: RetryOptions = RETR
   installRecordBatchEncoder();
   installTopicIds();
   installCodecs();
+  installFetchDecoder();
   const sockets = new Sockets();
   const config: KafkaConfig = {
     brokers: [...options.brokers],

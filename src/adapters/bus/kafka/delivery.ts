@@ -7,6 +7,9 @@ const REDELIVERY_LAST_MS = 5_000;
 /** kafkajs sends one only where its own interval is over. */
 const HEARTBEAT_MS = 1_000;
 
+/** A batch that takes longer is told in the readiness. */
+const LONG_MS = 30_000;
+
 /** What a delivery needs of the session that it belongs to. */
 export interface DeliveryContext {
   readonly options: ResolvedOptions;
@@ -51,6 +54,17 @@ export async function deliver(
   };
   for (;;) {
     let failure: unknown;
+    const start = Date.now();
+    // Whatever the handler does meanwhile: a member that gives no sign of life loses its partitions, and the same work
+    // would begin elsewhere.
+    const signs = setInterval(() => {
+      if (!isHeld()) return clearInterval(signs);
+      batch.keepAlive().catch(() => undefined);
+      const seconds = Math.round((Date.now() - start) / 1000);
+      if (seconds * 1000 >= LONG_MS) {
+        report(`${topic}[${partition}] has been at offset ${offset} for ${seconds} s`);
+      }
+    }, HEARTBEAT_MS);
     try {
       await handler(batch);
       if (isHeld()) {
@@ -59,6 +73,8 @@ export async function deliver(
       }
     } catch (error) {
       failure = error;
+    } finally {
+      clearInterval(signs);
     }
     if (lost !== undefined) throw lost;
     if (!isHeld() || stopping.aborted) return false;

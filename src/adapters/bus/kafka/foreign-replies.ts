@@ -1,20 +1,31 @@
 import kafkajs, { type Message, type Producer } from 'kafkajs';
 import type { ReplyMessage } from '../../../application/ports/bus.js';
+import { LRUCache } from 'lru-cache';
+import { NEST_ERROR } from '../reply-headers.js';
 import { messageOf, settlesWithin } from '../timing.js';
-import { CLOSE_MS, createKafka, RETRY } from './client.js';
+import { CLOSE_MS, createKafka, RETRY, withAdmin } from './client.js';
 import { isKafkaError } from './errors.js';
 import type { ResolvedOptions } from './options.js';
 import { recordBytes } from './request-sizes.js';
+import { settled } from './settled.js';
 
 /** Errors that mean that the reply topic, not the broker, is the trouble. */
 const HOPELESS = [
   'UNKNOWN_TOPIC_OR_PARTITION',
   'INVALID_TOPIC_EXCEPTION',
   'TOPIC_AUTHORIZATION_FAILED',
-  'MESSAGE_TOO_LARGE',
-  'RECORD_LIST_TOO_LARGE',
   'POLICY_VIOLATION',
 ];
+const TOO_LARGE = ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'];
+const TOO_LARGE_REPLY = 'The answer is too large for the reply topic';
+/** A reply of this size that is refused for its size cannot be helped. */
+const SMALL_BYTES = 16_384;
+
+/** How long the replies of one publish may take, and for how long it is believed that a topic is there, or is not. */
+const BUDGET_MS = 2_000;
+const KNOWN_MS = 60_000;
+const MISSING_MS = 10_000;
+const MAX_KNOWN_COUNT = 10_000;
 
 const TOPIC_NAME = /^[A-Za-z0-9._-]{1,249}$/;
 
@@ -30,19 +41,56 @@ interface Connected {
  */
 export class ForeignReplies {
   private connected: Connected | undefined;
+  /** Partitions by topic; 0: it does not exist. */
+  private readonly partitions = new LRUCache<string, number>({ max: MAX_KNOWN_COUNT });
 
   constructor(private readonly options: ResolvedOptions) {}
 
-  /** Rejects only when Kafka does not answer; a reply that can never be delivered is logged and dropped. */
+  /**
+   * Rejects only when Kafka does not answer. A reply that can never be delivered is logged and dropped, and so is what
+   * is left when the time is over: an asker's topic must not hold up everybody's outputs.
+   */
   async send(replies: readonly ReplyMessage[]): Promise<void> {
+    const deadline = Date.now() + BUDGET_MS;
     const byTopic = new Map<string, ReplyMessage[]>();
-    for (const reply of replies) byTopic.set(reply.topic, [...(byTopic.get(reply.topic) ?? []), reply]);
+    for (const reply of replies) {
+      const group = byTopic.get(reply.topic);
+      if (group === undefined) byTopic.set(reply.topic, [reply]);
+      else group.push(reply);
+    }
+    await this.lookUp(byTopic.keys());
     for (const [topic, group] of byTopic) {
-      if (!TOPIC_NAME.test(topic)) {
-        this.drop(topic, group.length, 'not a legal name of a topic');
+      const partitions = this.partitions.get(topic) ?? 0;
+      const there = group.filter(({ partition }) => partition === null || partition < partitions);
+      if (partitions === 0) this.drop(topic, group.length, 'no such topic');
+      else if (there.length < group.length)
+        this.drop(topic, group.length - there.length, 'no such partition');
+      if (partitions === 0) continue;
+      if (Date.now() > deadline) {
+        this.drop(topic, there.length, `not sent within ${BUDGET_MS} ms`);
         continue;
       }
-      for (const part of this.deliverable(group)) await this.sendTo(topic, part);
+      for (const part of this.parts(there)) await this.sendTo(topic, part);
+    }
+  }
+
+  /** Asks for the partitions of all topics that are not known, at once. */
+  private async lookUp(topics: Iterable<string>): Promise<void> {
+    const unknown = [...topics].filter((topic) => !this.partitions.has(topic));
+    if (unknown.length === 0) return;
+    const found = new Map<string, number>();
+    if (unknown.some((topic) => TOPIC_NAME.test(topic))) {
+      await withAdmin(this.options, async (admin) => {
+        const existing = new Set(await settled(() => admin.listTopics()));
+        const names = unknown.filter((topic) => existing.has(topic));
+        if (names.length === 0) return;
+        const metadata = await settled(() => admin.fetchTopicMetadata({ topics: names }));
+        for (const { name, partitions } of metadata.topics) found.set(name, partitions.length);
+      });
+    }
+    for (const topic of unknown) {
+      const count = found.get(topic) ?? 0;
+      this.partitions.set(topic, count, { ttl: count === 0 ? MISSING_MS : KNOWN_MS });
     }
   }
 
@@ -54,17 +102,13 @@ export class ForeignReplies {
     connected.cutConnections();
   }
 
-  /** Parts small enough for one record batch; a single reply that is too large is left out. */
-  private deliverable(replies: readonly ReplyMessage[]): Message[][] {
+  /** Parts small enough for one record batch; a reply that is larger goes alone, and the broker decides. */
+  private parts(replies: readonly ReplyMessage[]): Message[][] {
     const parts: Message[][] = [];
     let bytes = Number.POSITIVE_INFINITY;
-    for (const { topic, partition, key, value, headers } of replies) {
+    for (const { partition, key, value, headers } of replies) {
       const message: Message = { key, value, headers, ...(partition === null ? {} : { partition }) };
       const size = recordBytes(message);
-      if (size > this.options.maxRequestBytes) {
-        this.drop(topic, 1, `too large: ${size} bytes`);
-        continue;
-      }
       bytes += size;
       if (bytes > this.options.maxRequestBytes) {
         parts.push([]);
@@ -80,10 +124,29 @@ export class ForeignReplies {
       this.connected ??= await this.connect();
       await this.connected.producer.send({ topic, messages, acks: -1 });
     } catch (error) {
+      if (isKafkaError(error, ...TOO_LARGE)) return this.sendSmaller(topic, messages, messageOf(error));
       if (!isKafkaError(error, ...HOPELESS)) throw error;
       this.drop(topic, messages.length, messageOf(error));
+      this.partitions.delete(topic);
       await this.stop();
     }
+  }
+
+  /** Who asks must hear something: a reply that the topic does not take becomes one that says so. */
+  private async sendSmaller(topic: string, messages: readonly Message[], reason: string): Promise<void> {
+    if (messages.length > 1) {
+      for (const message of messages) await this.sendTo(topic, [message]);
+      return;
+    }
+    const [message] = messages;
+    if (message === undefined) return;
+    const refusal = JSON.stringify({ code: 413, message: TOO_LARGE_REPLY, timestamp: Date.now() });
+    if (recordBytes(message) <= SMALL_BYTES) {
+      this.drop(topic, 1, reason);
+      return;
+    }
+    const headers = { ...message.headers, [NEST_ERROR]: refusal };
+    await this.sendTo(topic, [{ ...message, value: refusal, headers }]);
   }
 
   private drop(topic: string, count: number, reason: string): void {

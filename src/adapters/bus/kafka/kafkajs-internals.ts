@@ -69,6 +69,7 @@ export const DecoderClass = load('kafkajs/src/protocol/decoder') as new (buffer:
 export const metadataDefinition = load(
   'kafkajs/src/protocol/requests/metadata',
 ) as ProtocolDefinition<MetadataArguments>;
+export const fetchDefinition = load('kafkajs/src/protocol/requests/fetch') as ProtocolDefinition<object>;
 export const metadataV0Response = load('kafkajs/src/protocol/requests/metadata/v0/response') as {
   parse(data: unknown): Promise<unknown>;
 };

@@ -45,7 +45,7 @@ export class Listeners {
 
   private open(channel: OutputChannel): Channel {
     const listeners = new Set<Listener>();
-    const reader = new TailReader(this.options, this.names.output(channel), undefined, (message) => {
+    const reader = new TailReader(this.options, this.names.output(channel), 'all', (message) => {
       const output = toOutput(channel, message);
       for (const listener of listeners) this.call(listener, output);
     });

@@ -53,6 +53,11 @@ export interface KafkaBusOptions {
   readonly maxBatchBytes?: number;
   /** The most bytes sent to one partition in one request; must be under the topics' `max.message.bytes`. Default 900 000. */
   readonly maxRequestBytes?: number;
+  /**
+   * The most bytes that one output can have. Topics that are made here take messages of this size, and of Kafka's own
+   * default of 1 048 588 in any case.
+   */
+  readonly maxOutputBytes?: number;
   /** How long request() waits for its reply. Default 10 000. */
   readonly requestTimeoutMs?: number;
   /** After how long without a heartbeat the group takes a member for dead. Default 30 000. */
@@ -76,6 +81,7 @@ export function withDefaults(options: KafkaBusOptions): ResolvedOptions {
     maxBatchCount: 500,
     maxBatchBytes: 512 * 1024,
     maxRequestBytes: 900_000,
+    maxOutputBytes: 0,
     requestTimeoutMs: 10_000,
     sessionTimeoutMs: 30_000,
     shutdownMs: 10_000,

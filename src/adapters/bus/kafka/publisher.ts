@@ -100,7 +100,10 @@ export class Publisher {
       channel,
     };
     const bytes = recordBytes(outgoing.message);
-    return bytes > this.options.maxRequestBytes ? this.tooLarge(outgoing, `${bytes} bytes`) : outgoing;
+    // Between the two limits it goes alone, and the broker decides: the topic may allow more.
+    return bytes > Math.max(MAX_TOTAL_BYTES, this.options.maxOutputBytes)
+      ? this.tooLarge(outgoing, `${bytes} bytes`)
+      : outgoing;
   }
 
   private async sendAll(outgoing: readonly Outgoing[]): Promise<void> {
@@ -120,13 +123,27 @@ export class Publisher {
           this.options.logger.error({ err: error }, 'Dead letter is too large for its topic: dropped');
           return;
         }
-        await this.sendRequest([this.tooLarge(only, messageOf(error))]);
+        await this.sendRequest(this.inPlaceOf(only, messageOf(error)));
         return;
       }
       const middle = Math.ceil(request.length / 2);
       await this.sendRequest(request.slice(0, middle));
       await this.sendRequest(request.slice(middle));
     }
+  }
+
+  /** What stands in for a message that its topic does not take; who asked for a state hears that it cannot be sent. */
+  private inPlaceOf(outgoing: Outgoing, detail: string): Outgoing[] {
+    const deadLetter = this.tooLarge(outgoing, detail);
+    if (outgoing.channel !== 'get.accepted') return [deadLetter];
+    const { message, partition } = outgoing;
+    const value = JSON.stringify({
+      code: 413,
+      message: 'The state is too large for its topic',
+      timestamp: Date.now(),
+    });
+    const topic = this.names.output('get.rejected');
+    return [deadLetter, { topic, partition, channel: 'get.rejected', message: { ...message, value } }];
   }
 
   /** The dead letter in place of a message that Kafka does not take. */
@@ -145,6 +162,7 @@ export class Publisher {
         key: sizeOf(message.key) > MAX_KEPT_KEY_BYTES ? null : (message.key ?? null),
         value: JSON.stringify({ code: 413, message: reason }),
         headers: {
+          ...echoedHeaders(message),
           reason,
           'original-channel': channel,
           'original-bytes': String(bytes),
@@ -185,6 +203,12 @@ export class Publisher {
       retry: RETRY,
     });
   }
+}
+
+/** What comes back on every output that a command caused. */
+function echoedHeaders({ headers = {} }: Message): Message['headers'] {
+  const entries = ['correlation-id', 'traceparent'].map((name) => [name, headers[name]] as const);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 
 function byTopic(request: readonly { topic: string; message: Message }[]): TopicMessages[] {

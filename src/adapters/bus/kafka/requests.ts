@@ -3,7 +3,7 @@ import type { KafkaMessage, Message } from 'kafkajs';
 import { BusError, type CommandChannel, type Reply } from '../../../application/ports/bus.js';
 import { CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC } from '../reply-headers.js';
 import { ReplyWaiters } from '../reply-waiters.js';
-import { toBusError } from './errors.js';
+import { causesOf, toBusError } from './errors.js';
 import type { ResolvedOptions } from './options.js';
 import type { Publisher } from './publisher.js';
 import { TailReader } from './tail-reader.js';
@@ -12,6 +12,19 @@ import type { TopicNames } from './topic-names.js';
 /** The most commands sent at once; more wait for the next turn. */
 const MAX_SEND_COUNT = 200;
 const MAX_SEND_BYTES = 800_000;
+
+/** Where no connection came about, nothing was sent; after that it may have been, whatever the error says. */
+function outcomeOf(error: unknown, failure: BusError): BusError {
+  const wasNotSent =
+    failure.code !== 'unavailable' ||
+    causesOf(error).some(({ code }) => code !== undefined && NEVER_CONNECTED.includes(code));
+  if (wasNotSent) return failure;
+  return new BusError('reply-timeout', `The command may or may not have been sent: ${failure.message}`, {
+    cause: failure,
+  });
+}
+
+const NEVER_CONNECTED = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'];
 
 interface Waiting {
   readonly channel: CommandChannel;
@@ -24,7 +37,6 @@ interface Waiting {
 export class Requests {
   private readonly waiters: ReplyWaiters;
   private readonly waiting: Waiting[] = [];
-  private readonly replyPartition: number;
   private reader: TailReader | undefined;
   private ready: Promise<void> | undefined;
   private isSending = false;
@@ -36,8 +48,6 @@ export class Requests {
     private readonly publisher: Publisher,
   ) {
     this.waiters = new ReplyWaiters(options.requestTimeoutMs);
-    // Replies for this instance keep to one partition, so that it need not read everybody's.
-    this.replyPartition = Math.floor(Math.random() * options.partitions);
   }
 
   /** Begins to listen for replies. */
@@ -60,9 +70,12 @@ export class Requests {
       key,
       value,
       headers: {
+        // A send whose acknowledgement is lost is repeated by kafkajs: the id makes the two one command.
+        'message-id': correlationId,
         ...headers,
         [REPLY_TOPIC]: this.names.replies,
-        [REPLY_PARTITION]: String(this.replyPartition),
+        // Replies for this instance keep to one partition, so that it need not read everybody's.
+        ...(this.reader?.partition === undefined ? {} : { [REPLY_PARTITION]: String(this.reader.partition) }),
         [CORRELATION_ID]: correlationId,
       },
     };
@@ -74,14 +87,17 @@ export class Requests {
   async stop(): Promise<void> {
     this.isStopped = true;
     this.waiters.rejectAll(
-      new BusError('closed', 'The bus is stopped: the command may or may not take effect'),
+      new BusError(
+        'reply-timeout',
+        'The bus stopped before the answer came: the command may still take effect',
+      ),
     );
     await this.ready?.catch(() => undefined);
     await this.reader?.stop();
   }
 
   private async startReader(): Promise<void> {
-    const reader = new TailReader(this.options, this.names.replies, this.replyPartition, (message) =>
+    const reader = new TailReader(this.options, this.names.replies, 'one', (message) =>
       this.onReply(message),
     );
     try {
@@ -113,7 +129,7 @@ export class Requests {
           batch.map(({ channel, message }) => ({ topic: this.names.command(channel), message })),
         );
       } catch (error) {
-        const failure = toBusError(error, this.options.brokers);
+        const failure = outcomeOf(error, toBusError(error, this.options.brokers));
         for (const { correlationId } of batch) this.waiters.fail(correlationId, failure);
       }
     }

@@ -7,6 +7,7 @@ import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
 import { deliver, type DeliveryContext } from './delivery.js';
 import { encodeLog } from './log-lives.js';
 import { rejoinAs } from './membership.js';
+import { UNREADABLE_BATCH } from './record-batch-decoder.js';
 import type { ResolvedOptions } from './options.js';
 import type { Positions } from './positions.js';
 import { TopicLives } from './topic-lives.js';
@@ -248,6 +249,15 @@ export class Session {
         this.problem = problem;
       },
     };
+    for (const { offset, headers } of batch.messages) {
+      const reason = headers?.[UNREADABLE_BATCH];
+      if (reason !== undefined) {
+        options.logger.error(
+          { topic, partition, offset, reason: String(reason) },
+          'Batch cannot be read: handed on as one command without a key',
+        );
+      }
+    }
     const messages = batch.messages.map((message) =>
       toCommand(message, channel, { topic, partition, log: position.log }),
     );

@@ -23,13 +23,16 @@ export class TailReader {
   private readonly stopping = new AbortController();
   private loop: Promise<void> = Promise.resolve();
 
+  /** The only one that is read, drawn from those that the topic has; undefined: all. */
+  partition: number | undefined;
+
   /**
-   * @param partition the only one to read; undefined: all
+   * @param reads one partition of the topic, or all
    */
   constructor(
     private readonly options: ResolvedOptions,
     private readonly topic: string,
-    private readonly partition: number | undefined,
+    private readonly reads: 'one' | 'all',
     private readonly onMessage: (message: KafkaMessage) => void,
   ) {}
 
@@ -39,6 +42,8 @@ export class TailReader {
       for (const { partition, offset } of await settled(() => admin.fetchTopicOffsets(this.topic)))
         this.next.set(partition, offset);
     });
+    const partitions = [...this.next.keys()];
+    if (this.reads === 'one') this.partition = partitions[Math.floor(Math.random() * partitions.length)];
     this.loop = this.run();
   }
 

@@ -29,9 +29,11 @@ export class TopicLives {
   /** False when a topic was made anew since its partitions were placed. Rejects when one is missing. */
   async areCurrent(): Promise<boolean> {
     const { cluster } = this;
-    if (cluster === undefined || Date.now() - this.checkedMs < FRESH_MS) return true;
+    const askedMs = Date.now();
+    if (cluster === undefined || askedMs - this.checkedMs < FRESH_MS) return true;
     await cluster.refreshMetadata();
-    this.checkedMs = Date.now();
+    // As old as the question: the answer may have waited for its turn here.
+    this.checkedMs = askedMs;
     return this.topics.every((topic) =>
       this.positions.isSameLife(topic, topicIdOf(cluster.findTopicPartitionMetadata(topic))),
     );

@@ -8,6 +8,8 @@ import type { TopicNames } from './topic-names.js';
 
 /** Replies are of no use after a while: their askers have given up. */
 const REPLY_RETENTION_MS = 3_600_000;
+/** Kafka's own limit of a message, where nothing else is set. */
+const DEFAULT_MESSAGE_BYTES = 1_048_588;
 
 interface NeededTopic {
   readonly config: ITopicConfig;
@@ -33,6 +35,10 @@ export async function ensureTopics(admin: Admin, names: TopicNames, options: Res
 
 function neededTopics(names: TopicNames, options: ResolvedOptions): NeededTopic[] {
   const base = { numPartitions: options.partitions, replicationFactor: options.replicationFactor };
+  const size =
+    options.maxOutputBytes > DEFAULT_MESSAGE_BYTES
+      ? [{ name: 'max.message.bytes', value: String(options.maxOutputBytes) }]
+      : [];
   const outputs = OUTPUT_CHANNELS.filter(
     (channel) => channel !== 'update.documents' || options.publishDocuments,
   );
@@ -45,9 +51,8 @@ function neededTopics(names: TopicNames, options: ResolvedOptions): NeededTopic[
       config: {
         ...base,
         topic: names.output(channel),
-        ...(channel === 'update.documents'
-          ? { configEntries: [{ name: 'cleanup.policy', value: 'compact' }] }
-          : {}),
+        configEntries:
+          channel === 'update.documents' ? [...size, { name: 'cleanup.policy', value: 'compact' }] : size,
       },
       isKeyed: channel !== 'dead-letter',
     })),
@@ -55,7 +60,7 @@ function neededTopics(names: TopicNames, options: ResolvedOptions): NeededTopic[
       config: {
         ...base,
         topic: names.replies,
-        configEntries: [{ name: 'retention.ms', value: String(REPLY_RETENTION_MS) }],
+        configEntries: [...size, { name: 'retention.ms', value: String(REPLY_RETENTION_MS) }],
       },
       isKeyed: false,
     },

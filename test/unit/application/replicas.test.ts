@@ -1,0 +1,62 @@
+import { describe, expect, it } from '@jest/globals';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { MemoryEventStore } from '../../../src/adapters/event-store/memory/memory-event-store.js';
+import { Replicas } from '../../../src/application/replicas.js';
+import { decide } from '../../../src/replica/decide.js';
+import { evolve } from '../../../src/replica/evolve.js';
+import { DEFAULT_LIMITS } from '../../../src/replica/limits.js';
+import { emptyReplica, type Replica } from '../../../src/replica/replica.js';
+import { RecordingObserver } from '../../support/replica-process.js';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** A replica as updates make it, each naming `members` small members; not one that was loaded and so counted. */
+function updated(deviceId: string, members: number): Replica {
+  const replica = emptyReplica(deviceId);
+  const fields = Array.from({ length: members }, (_, i) => [`${deviceId}-${i}`, i] as const);
+  const origin = {
+    commandId: deviceId,
+    fingerprint: 'update:x',
+    source: { topic: 't', partition: 0, offset: 1, timestamp: 1, log: 'l' },
+  };
+  const decision = decide(
+    replica,
+    {
+      kind: 'update',
+      origin,
+      state: { reported: Object.fromEntries(fields), desired: Object.fromEntries(fields) },
+    },
+    1,
+    { limits: DEFAULT_LIMITS, unchangedUpdates: 'record' },
+  );
+  if (decision.kind !== 'accepted') throw new Error('The update was refused');
+  decision.events.forEach((event, index) => evolve(replica, event, origin, index));
+  return replica;
+}
+
+describe('the cache of replicas', () => {
+  it.each([2, 20, 60])(
+    'estimates no less than half of what replicas of %d members a section take',
+    (members) => {
+      const replicas = new Replicas(new MemoryEventStore(), new RecordingObserver(), 1 << 30);
+      collectGarbage();
+      const before = process.memoryUsage().heapUsed;
+      for (let i = 0; i < 2000; i++) replicas.putBack(updated(`device-${i}`, members));
+      collectGarbage();
+      const used = process.memoryUsage().heapUsed - before;
+      expect(replicas.size.count).toBe(2000);
+      expect(replicas.size.bytes).toBeGreaterThan(used / 2);
+    },
+  );
+
+  it('lets go of the least used when they are more than it may hold', () => {
+    const replicas = new Replicas(new MemoryEventStore(), new RecordingObserver(), 1 << 20);
+    for (let i = 0; i < 2000; i++) replicas.putBack(updated(`device-${i}`, 20));
+    expect(replicas.size.bytes).toBeLessThanOrEqual(1 << 20);
+    expect(replicas.size.count).toBeLessThan(500);
+    expect(replicas.takeCached('device-0')).toBeUndefined();
+    expect(replicas.takeCached('device-1999')?.deviceId).toBe('device-1999');
+  });
+});
