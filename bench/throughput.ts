@@ -92,7 +92,7 @@ async function startBare(admin: Admin, brokers: string): Promise<Contender> {
   const child = spawnPinned(
     1,
     process.execPath,
-    ['--max-semi-space-size=64', '--import', 'tsx', 'bench/bare.ts'],
+    ['--max-semi-space-size=192', '--import', 'tsx', 'bench/bare.ts'],
     {
       KAFKA_BROKERS: brokers,
       TOPIC_PREFIX: prefix,
@@ -106,7 +106,7 @@ async function startBare(admin: Admin, brokers: string): Promise<Contender> {
 async function startService(brokers: string, dataDir: string): Promise<Contender> {
   const prefix = `service-${process.pid}`;
   // As `npm start` runs it.
-  const child = spawnPinned(1, process.execPath, ['--max-semi-space-size=64', 'dist/main.js'], {
+  const child = spawnPinned(1, process.execPath, ['--max-semi-space-size=192', 'dist/main.js'], {
     KAFKA_BROKERS: brokers,
     TOPIC_PREFIX: prefix,
     KAFKA_GROUP_ID: prefix,

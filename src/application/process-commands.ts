@@ -10,7 +10,7 @@ import { type RecordDependencies, type RecordOptions, RecordStep } from './recor
 export interface ProcessOptions extends RecordOptions {
   /**
    * Commands that are decided and appended together; while their outputs are on the way, the next ones are decided.
-   * Default 500.
+   * Default 250.
    */
   readonly stepCount?: number;
 }
@@ -21,7 +21,7 @@ export interface ProcessDependencies extends RecordDependencies {
   readonly options: ProcessOptions;
 }
 
-const DEFAULT_STEP_COUNT = 500;
+const DEFAULT_STEP_COUNT = 250;
 
 /**
  * Processes update and delete commands, a step of a batch at a time: a step is grouped by device, each device's

@@ -11,6 +11,7 @@ import { Sockets } from './sockets.js';
 import { installCodecs } from './codecs.js';
 import { installFetchDecoder } from './fetch-decoder.js';
 import { installIdleTimerFix } from './idle-timer.js';
+import { installProduceEncoder } from './produce-encoder.js';
 import { installRecordBatchEncoder } from './record-batch-encoder.js';
 import { installRecordEncoder } from './record-encoder.js';
 import type { KafkaSasl, ResolvedOptions } from './options.js';
@@ -46,6 +47,7 @@ export function createKafka(options: ResolvedOptions, retry: RetryOptions = RETR
   installIdleTimerFix();
   installRecordEncoder();
   installRecordBatchEncoder();
+  installProduceEncoder();
   installTopicIds();
   installCodecs();
   installFetchDecoder();

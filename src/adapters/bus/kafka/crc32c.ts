@@ -39,9 +39,8 @@ const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES as [
   Int32Array,
 ];
 
-/** The checksum of `bytes` from `start`, as an unsigned 32-bit number. */
-export function crc32c(bytes: Uint8Array, start = 0): number {
-  const end = bytes.length;
+/** The checksum of `bytes` from `start` to `end`, as an unsigned 32-bit number. */
+export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number {
   let crc = ~0;
   let at = start;
   for (; at + STEP <= end; at += STEP) {

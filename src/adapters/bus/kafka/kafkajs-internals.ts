@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 
 export interface Encoder {
   buf: Buffer;
+  readonly buffer: Buffer;
   offset: number;
   ensureAvailable(this: Encoder, length: number): void;
   writeInt8(value: number): Encoder;
@@ -37,7 +38,7 @@ export interface ProtocolDefinition<Arguments> {
     this: void,
     options: { version: number },
   ): (options: Arguments) => {
-    request: { apiKey: number; apiVersion: number; apiName: string; encode(): Promise<Encoder> };
+    request: { apiKey: number; apiVersion: number; apiName: string; encode(): Promise<EncodedRecord> };
     response: { decode(raw: Buffer): Promise<unknown>; parse(data: unknown): Promise<unknown> };
   };
 }
@@ -70,6 +71,9 @@ export const metadataDefinition = load(
   'kafkajs/src/protocol/requests/metadata',
 ) as ProtocolDefinition<MetadataArguments>;
 export const fetchDefinition = load('kafkajs/src/protocol/requests/fetch') as ProtocolDefinition<object>;
+export const produceDefinition = load(
+  'kafkajs/src/protocol/requests/produce',
+) as ProtocolDefinition<ProduceArguments>;
 export const metadataV0Response = load('kafkajs/src/protocol/requests/metadata/v0/response') as {
   parse(data: unknown): Promise<unknown>;
 };
@@ -130,4 +134,22 @@ export const originalRecordBatchEncoder = recordBatchModule.RecordBatch;
 /** As {@link replaceRecordEncoder}. */
 export function replaceRecordBatchEncoder(encoder: RecordBatchEncoder): void {
   recordBatchModule.RecordBatch = encoder;
+}
+
+/** What kafkajs puts into one produce request. */
+export interface ProduceArguments {
+  readonly acks: number;
+  readonly timeout: number;
+  readonly compression?: number;
+  readonly transactionalId?: string | null;
+  readonly producerId?: RecordBatchParts['producerId'];
+  readonly topicData: readonly {
+    readonly topic: string;
+    readonly partitions: readonly {
+      readonly partition: number;
+      readonly messages: readonly (Omit<RecordParts, 'offsetDelta' | 'timestampDelta'> & {
+        readonly timestamp?: string | number | null;
+      })[];
+    }[];
+  }[];
 }

@@ -18,7 +18,7 @@ const LENGTH_AT = 8;
 const MAGIC_AT = 16;
 const CRC_AT = 17;
 const ATTRIBUTES_AT = 21;
-const HEADER_BYTES = 61;
+export const BATCH_HEADER_BYTES = 61;
 const MAGIC = 2;
 
 /** Makes kafkajs encode record batches this way. May be called any number of times; before the first send. */
@@ -32,25 +32,49 @@ export async function encodeRecordBatch(parts: RecordBatchParts): Promise<Encode
   // The service sends neither; whoever else uses kafkajs in this process may.
   if (parts.compression !== 0 || parts.transactional) return originalRecordBatchEncoder(parts);
 
-  let size = HEADER_BYTES;
+  let size = BATCH_HEADER_BYTES;
   for (const record of records) size += record.buffer.length;
   const buf = Buffer.allocUnsafe(size);
-  buf.fill(0, 0, LENGTH_AT);
-  buf.writeInt32BE(size - LENGTH_AT - 4, LENGTH_AT);
-  buf.writeInt32BE(0, 12);
-  buf.writeInt8(MAGIC, MAGIC_AT);
-  buf.writeInt16BE(0, ATTRIBUTES_AT);
-  buf.writeInt32BE(lastOffsetDelta, 23);
-  buf.writeBigInt64BE(BigInt(firstTimestamp), 27);
-  buf.writeBigInt64BE(BigInt(maxTimestamp), 35);
-  buf.writeBigInt64BE(longOf(parts.producerId, -1n), 43);
-  buf.writeInt16BE(parts.producerEpoch ?? 0, 51);
-  buf.writeInt32BE(parts.firstSequence ?? 0, 53);
-  buf.writeInt32BE(records.length, 57);
-  let at = HEADER_BYTES;
+  let at = BATCH_HEADER_BYTES;
   for (const { buffer } of records) at += buffer.copy(buf, at);
-  buf.writeUInt32BE(crc32c(buf, ATTRIBUTES_AT), CRC_AT);
+  writeBatchHeader(buf, 0, size, {
+    count: records.length,
+    lastOffsetDelta,
+    firstTimestamp,
+    maxTimestamp,
+    producerId: longOf(parts.producerId, -1n),
+    producerEpoch: parts.producerEpoch ?? 0,
+    firstSequence: parts.firstSequence ?? 0,
+  });
   return { buf, buffer: buf, size: () => size };
+}
+
+export interface BatchHeader {
+  readonly count: number;
+  readonly lastOffsetDelta: number;
+  readonly firstTimestamp: number;
+  readonly maxTimestamp: number;
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+  readonly firstSequence: number;
+}
+
+/** Writes the header of the batch that stands at `start` and has `size` bytes with it; its records are there already. */
+export function writeBatchHeader(buf: Buffer, start: number, size: number, header: BatchHeader): void {
+  const end = start + size;
+  buf.fill(0, start, start + LENGTH_AT);
+  buf.writeInt32BE(size - LENGTH_AT - 4, start + LENGTH_AT);
+  buf.writeInt32BE(0, start + 12);
+  buf.writeInt8(MAGIC, start + MAGIC_AT);
+  buf.writeInt16BE(0, start + ATTRIBUTES_AT);
+  buf.writeInt32BE(header.lastOffsetDelta, start + 23);
+  buf.writeBigInt64BE(BigInt(header.firstTimestamp), start + 27);
+  buf.writeBigInt64BE(BigInt(header.maxTimestamp), start + 35);
+  buf.writeBigInt64BE(header.producerId, start + 43);
+  buf.writeInt16BE(header.producerEpoch, start + 51);
+  buf.writeInt32BE(header.firstSequence, start + 53);
+  buf.writeInt32BE(header.count, start + 57);
+  buf.writeUInt32BE(crc32c(buf, start + ATTRIBUTES_AT, end), start + CRC_AT);
 }
 
 /** kafkajs holds 64-bit numbers in objects of its own. */

@@ -15,40 +15,67 @@ export function installRecordEncoder(): void {
 
 type Bytes = Buffer | string | null | undefined;
 
-export function encodeRecord({
-  offsetDelta = 0,
-  timestampDelta = 0,
-  key,
-  value,
-  headers,
-}: RecordParts): EncodedRecord {
-  const names: string[] = [];
-  const values: Bytes[] = [];
+export function encodeRecord(parts: RecordParts): EncodedRecord {
+  const { offsetDelta = 0, timestampDelta = 0 } = parts;
+  const body = bodySize(parts, offsetDelta, timestampDelta);
+  const buf = Buffer.allocUnsafe(varIntSize(body) + body);
+  writeRecord(buf, 0, parts, offsetDelta, timestampDelta, body);
+  return { buf, buffer: buf };
+}
+
+/** The bytes of a record after its length. */
+export function bodySize(
+  { key, value, headers }: RecordParts,
+  offsetDelta: number,
+  timestampDelta: number,
+): number {
+  let size = ATTRIBUTES_BYTES + varLongSize(timestampDelta) + varIntSize(offsetDelta);
+  size += sizedBytes(lengthOf(key)) + sizedBytes(lengthOf(value));
+  let count = 0;
   for (const name in headers) {
     const header = headers[name];
-    for (const each of Array.isArray(header) ? header : [header]) {
-      names.push(name);
-      values.push(each as Bytes);
+    const nameBytes = sizedBytes(lengthOf(name));
+    if (Array.isArray(header)) {
+      for (const each of header as readonly Bytes[]) size += nameBytes + sizedBytes(lengthOf(each));
+      count += header.length;
+    } else {
+      size += nameBytes + sizedBytes(lengthOf(header as Bytes));
+      count++;
     }
   }
-  let body = ATTRIBUTES_BYTES + varLongSize(timestampDelta) + varIntSize(offsetDelta);
-  body += sizedBytes(lengthOf(key)) + sizedBytes(lengthOf(value)) + varIntSize(names.length);
-  for (let i = 0; i < names.length; i++) {
-    body += sizedBytes(lengthOf(names[i])) + sizedBytes(lengthOf(values[i]));
-  }
-  const buf = Buffer.allocUnsafe(varIntSize(body) + body);
-  let at = writeVarInt(buf, 0, body);
+  return size + varIntSize(count);
+}
+
+/** @param body what {@link bodySize} says of the record @returns where the record ends */
+export function writeRecord(
+  buf: Buffer,
+  start: number,
+  { key, value, headers }: RecordParts,
+  offsetDelta: number,
+  timestampDelta: number,
+  body: number,
+): number {
+  let at = writeVarInt(buf, start, body);
   buf[at++] = 0;
   at = writeVarLong(buf, at, timestampDelta);
   at = writeVarInt(buf, at, offsetDelta);
   at = writeBytes(buf, at, key);
   at = writeBytes(buf, at, value);
-  at = writeVarInt(buf, at, names.length);
-  for (let i = 0; i < names.length; i++) {
-    at = writeBytes(buf, at, names[i]);
-    at = writeBytes(buf, at, values[i]);
+  let count = 0;
+  for (const name in headers) {
+    const header = headers[name];
+    count += Array.isArray(header) ? header.length : 1;
   }
-  return { buf, buffer: buf };
+  at = writeVarInt(buf, at, count);
+  for (const name in headers) {
+    const header = headers[name];
+    if (Array.isArray(header)) {
+      for (const each of header as readonly Bytes[]) at = writeBytes(buf, writeBytes(buf, at, name), each);
+    } else {
+      at = writeBytes(buf, writeBytes(buf, at, name), header as Bytes);
+    }
+  }
+  return at;
 }
 
 /** −1 stands for null. */
@@ -61,7 +88,7 @@ function sizedBytes(length: number): number {
   return length < 0 ? 1 : varIntSize(length) + length;
 }
 
-function varIntSize(value: number): number {
+export function varIntSize(value: number): number {
   return unsignedSize(zigZag(value));
 }
 

@@ -1,0 +1,104 @@
+import { produceDefinition, type EncodedRecord, type ProduceArguments } from './kafkajs-internals.js';
+import { BATCH_HEADER_BYTES, writeBatchHeader } from './record-batch-encoder.js';
+import { bodySize, varIntSize, writeRecord } from './record-encoder.js';
+
+/*
+ * kafkajs 2.2.4 builds a produce request from the inside out, and copies all of it at each of its six levels. This
+ * writes the request (versions 3 to 7, which are laid out alike) into one buffer of its size.
+ */
+
+const FIRST_VERSION = 3;
+const LAST_VERSION = 7;
+let isInstalled = false;
+
+/** Makes kafkajs encode produce requests this way. May be called any number of times. */
+export function installProduceEncoder(): void {
+  if (isInstalled) return;
+  isInstalled = true;
+  const original = produceDefinition.protocol;
+  produceDefinition.protocol = ({ version }) => {
+    const make = original({ version });
+    if (version < FIRST_VERSION || version > LAST_VERSION) return make;
+    return (options) => {
+      const api = make(options);
+      // The service neither compresses nor uses transactions; whoever else uses kafkajs in this process may.
+      if ((options.compression ?? 0) !== 0 || options.transactionalId || isIdempotent(options)) return api;
+      return { ...api, request: { ...api.request, encode: async () => encodeProduce(options) } };
+    };
+  };
+}
+
+function isIdempotent({ producerId }: ProduceArguments): boolean {
+  if (producerId === undefined || producerId === null) return false;
+  return (typeof producerId === 'object' ? producerId.value : BigInt(producerId)) !== -1n;
+}
+
+/** The request's body, as kafkajs encodes it; `now` is the time of messages that have none. */
+export function encodeProduce(
+  { acks, timeout, topicData }: ProduceArguments,
+  now = Date.now(),
+): EncodedRecord {
+  const sizes: number[] = [];
+  let total = 2 + 2 + 4 + 4;
+  for (const { topic, partitions } of topicData) {
+    total += 2 + Buffer.byteLength(topic) + 4;
+    for (const { messages } of partitions) {
+      total += 4 + 4 + BATCH_HEADER_BYTES;
+      const first = firstTimestamp(messages, now);
+      messages.forEach((message, index) => {
+        const size = bodySize(message, index, timeOf(message, now) - first);
+        sizes.push(size);
+        total += varIntSize(size) + size;
+      });
+    }
+  }
+  const buf = Buffer.allocUnsafe(total);
+  let at = buf.writeInt16BE(-1, 0);
+  at = buf.writeInt16BE(acks, at);
+  at = buf.writeInt32BE(timeout, at);
+  at = buf.writeInt32BE(topicData.length, at);
+  let next = 0;
+  for (const { topic, partitions } of topicData) {
+    at = buf.writeInt16BE(Buffer.byteLength(topic), at);
+    at += buf.write(topic, at);
+    at = buf.writeInt32BE(partitions.length, at);
+    for (const { partition, messages } of partitions) {
+      at = buf.writeInt32BE(partition, at);
+      const batchAt = at + 4;
+      const first = firstTimestamp(messages, now);
+      let end = batchAt + BATCH_HEADER_BYTES;
+      let last = first;
+      for (let index = 0; index < messages.length; index++) {
+        const message = messages[index] as Message;
+        const timestamp = timeOf(message, now);
+        last = Math.max(last, timestamp);
+        end = writeRecord(buf, end, message, index, timestamp - first, sizes[next++] as number);
+      }
+      buf.writeInt32BE(end - batchAt, at);
+      writeBatchHeader(buf, batchAt, end - batchAt, {
+        count: messages.length,
+        lastOffsetDelta: messages.length - 1,
+        firstTimestamp: first,
+        maxTimestamp: last,
+        producerId: -1n,
+        producerEpoch: 0,
+        firstSequence: 0,
+      });
+      at = end;
+    }
+  }
+  return { buf, buffer: buf };
+}
+
+type Message = ProduceArguments['topicData'][number]['partitions'][number]['messages'][number];
+
+function timeOf({ timestamp }: Message, now: number): number {
+  return timestamp === undefined || timestamp === null ? now : Number(timestamp);
+}
+
+/** The earliest, so that no delta is negative. */
+function firstTimestamp(messages: readonly Message[], now: number): number {
+  let first = Infinity;
+  for (const message of messages) first = Math.min(first, timeOf(message, now));
+  return first === Infinity ? now : first;
+}
