@@ -1,4 +1,4 @@
-import { type Command, type Refusal } from '../replica/commands.js';
+import { type Command, type Refusal, refusals } from '../replica/commands.js';
 import { type Origin } from '../replica/events.js';
 import { isDeviceId, type Limits } from '../replica/limits.js';
 import { commandIdOf, fingerprintOf } from './identity.js';
@@ -107,7 +107,7 @@ export function deviceIdOf(key: Buffer | null): string | null {
 export function keyReason(key: Buffer | null): string {
   return key === null || key.length === 0
     ? 'No key: the record key must be the deviceId'
-    : 'Illegal deviceId: 1 to 128 of [A-Za-z0-9:._-], not . or ..';
+    : refusals.illegalDeviceId.message;
 }
 
 function isMessageId(text: string): boolean {

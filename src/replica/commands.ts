@@ -40,6 +40,10 @@ export const refusals = {
     code: 404,
     message: `No state exists for device: '${deviceId}'`,
   }),
+  illegalDeviceId: {
+    code: 400,
+    message: 'Illegal deviceId: 1 to 128 of [A-Za-z0-9:._-], not . or ..',
+  } satisfies Refusal,
   versionConflict: { code: 409, message: 'Version conflict' } satisfies Refusal,
   messageIdReused: (id: string): Refusal => ({
     code: 409,

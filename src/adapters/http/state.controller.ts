@@ -14,11 +14,6 @@ import { etagOf, sendDocument, sendRefusal } from './replies.js';
 import { BUS, OBSERVER } from './tokens.js';
 import { Accepted, DeltaNow, Deleted, GetAccepted, Rejected, UpdateRequest } from './documents.openapi.js';
 
-const ILLEGAL_ID: Refusal = {
-  code: 400,
-  message: 'Illegal deviceId: 1 to 128 of [A-Za-z0-9:._-], not . or ..',
-};
-
 /** What a client sends that goes with the command, whatever bus carries it. */
 const FORWARDED: Readonly<Record<string, string>> = {
   'if-match': 'if-match',
@@ -146,7 +141,7 @@ export class StateController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    if (!isDeviceId(deviceId)) return sendRefusal(reply, ILLEGAL_ID);
+    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
     try {
       await this.followers.follow(deviceId, request, reply);
     } catch (error) {
@@ -160,7 +155,7 @@ export class StateController {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<void> {
-    if (!isDeviceId(deviceId)) return sendRefusal(reply, ILLEGAL_ID);
+    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
     const headers: Record<string, string> = {};
     for (const [from, to] of Object.entries(FORWARDED)) {
       const value = request.headers[from];
@@ -186,7 +181,7 @@ export class StateController {
     reply: FastifyReply,
     read: () => Promise<{ version: number; document: string | null } | null>,
   ): Promise<void> {
-    if (!isDeviceId(deviceId)) return sendRefusal(reply, ILLEGAL_ID);
+    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
     try {
       const reading = await read();
       if (reading === null) return sendRefusal(reply, refusals.notFound(deviceId));
