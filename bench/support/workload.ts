@@ -1,4 +1,4 @@
-/** A repeatable stream of commands: the same seed gives the same bytes. */
+/** Repeatable streams of commands and events: the same seed gives the same bytes. */
 
 /** Mulberry32: small, fast and good enough to draw devices and sizes with. */
 export function randomFrom(seed: number): () => number {
@@ -80,6 +80,52 @@ export function makeCommands(count: number, devices: number, seed: number): Comm
     commands.push({ key: `device-${id}`, value: Buffer.from(JSON.stringify(body)) });
   }
   return commands;
+}
+
+/** The content of an event as the service stores it, not written as JSON yet. */
+export interface EventContent {
+  readonly type: string;
+  readonly data: Record<string, unknown>;
+  readonly metadata: Record<string, unknown>;
+}
+
+/** Events with some 300 bytes of data, from 150 to 450, and 350 bytes of metadata. */
+export function makeEvents(count: number, seed: number): EventContent[] {
+  const random = randomFrom(seed);
+  return Array.from({ length: count }, (_, i) => {
+    const size = 150 + Math.floor(random() * 300);
+    const state: Record<string, unknown> = {};
+    const data = {
+      deviceId: `device-${Math.floor(random() * 10_000)}`,
+      version: 1 + Math.floor(random() * 100_000),
+      timestamp: 1_700_000_000_000 + i,
+      state,
+      clientToken: `t-${i}`,
+    };
+    for (let n = 0; JSON.stringify(data).length < size - 25; n++) {
+      state[`sensor${n}`] = { value: Math.round(random() * 1000) / 10, state: pick(random) };
+    }
+    const commandId = hex(random, 32).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    const metadata = {
+      schema: 1,
+      $causationId: commandId,
+      $correlationId: commandId,
+      source: {
+        topic: 'state.update',
+        partition: i % 12,
+        offset: 1_000_000 + i,
+        timestamp: 1_700_000_000_000 + i,
+        log: hex(random, 22),
+      },
+      fingerprint: `update:${hex(random, 22)}`,
+      messageId: `message-${hex(random, 24)}`,
+    };
+    return { type: 'ReportedStateChanged', data, metadata };
+  });
+}
+
+function hex(random: () => number, digits: number): string {
+  return Array.from({ length: digits }, () => Math.floor(random() * 16).toString(16)).join('');
 }
 
 function pick(random: () => number): string {
