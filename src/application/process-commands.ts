@@ -4,7 +4,13 @@ import { type DeviceLocks } from './device-locks.js';
 import { countOutcomes, type DeviceWork, newWork } from './device-work.js';
 import { type Incoming, understand } from './incoming.js';
 import { type Message } from './outputs.js';
-import { type Bus, BusError, type CommandBatch, type CommandMessage } from './ports/bus.js';
+import {
+  type Bus,
+  BusError,
+  type CommandBatch,
+  type CommandChannel,
+  type CommandMessage,
+} from './ports/bus.js';
 import { type RecordDependencies, type RecordOptions, RecordStep } from './record-step.js';
 
 export interface ProcessOptions extends RecordOptions {
@@ -23,6 +29,14 @@ export interface ProcessDependencies extends RecordDependencies {
 
 const DEFAULT_STEP_COUNT = 250;
 
+/** Outputs that are being published, and where their commands came from. */
+interface Publishing {
+  readonly channel: CommandChannel;
+  readonly partition: number | undefined;
+  /** Never rejects. */
+  readonly ended: Promise<void>;
+}
+
 /**
  * Processes update and delete commands, a step of a batch at a time: a step is grouped by device, each device's
  * commands are decided in order, the events of all devices are appended together, then all outputs are published
@@ -30,6 +44,7 @@ const DEFAULT_STEP_COUNT = 250;
  */
 export class ProcessCommands {
   private readonly step: RecordStep;
+  private readonly publishing = new Set<Publishing>();
 
   constructor(private readonly deps: ProcessDependencies) {
     this.step = new RecordStep(deps);
@@ -46,9 +61,11 @@ export class ProcessCommands {
       for (let from = 0; from < batch.messages.length && !isLost; from += stepCount) {
         const messages: Message[][] = [];
         const works = this.group(batch, batch.messages.slice(from, from + stepCount), messages);
-        await this.deps.locks.run(works.keys(), () => this.step.record(batch, [...works.values()]));
-        publishing = publishing.then(() => this.publish(batch, messages.flat()));
-        publishing.catch(() => (isLost = true));
+        await this.deps.locks.run(works.keys(), async () => {
+          await this.step.record(batch, [...works.values()]);
+          publishing = this.publishInOrder(batch, messages.flat(), publishing);
+          publishing.catch(() => (isLost = true));
+        });
         countOutcomes(works.values(), outcomes);
       }
     } finally {
@@ -107,6 +124,29 @@ export class ProcessCommands {
       });
     }
     return works;
+  }
+
+  /**
+   * Publishes after `before`, and after all that may be of the same devices: outputs of a device go out in the order
+   * in which they were recorded. In one channel each device has one partition; what the other channel has recorded of
+   * it may be on the way from any.
+   */
+  private publishInOrder(
+    batch: CommandBatch,
+    messages: readonly Message[],
+    before: Promise<void>,
+  ): Promise<void> {
+    const { channel, messages: commands } = batch;
+    const partition = commands[0]?.position.partition;
+    const earlier = [before];
+    for (const other of this.publishing) {
+      if (other.channel !== channel || other.partition === partition) earlier.push(other.ended);
+    }
+    const published = Promise.all(earlier).then(() => this.publish(batch, messages));
+    const publishing = { channel, partition, ended: published.catch(() => undefined) };
+    this.publishing.add(publishing);
+    void publishing.ended.then(() => this.publishing.delete(publishing));
+    return published;
   }
 
   private async publish(batch: CommandBatch, messages: readonly Message[]): Promise<void> {

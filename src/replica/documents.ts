@@ -5,7 +5,7 @@
 import { type Refusal } from './commands.js';
 import { type ReplicaEvent, type SectionChanged, type SectionName, sectionOf } from './events.js';
 import { type Changed } from './evolve.js';
-import { isEmpty, isObject, type JsonValue } from './json.js';
+import { isEmpty, isObject, type JsonValue, quotedMember } from './json.js';
 import { type MetaNode, type MetaObject, type Replica } from './replica.js';
 
 const SECTIONS: readonly SectionName[] = ['reported', 'desired'];
@@ -36,7 +36,9 @@ function stamped(value: JsonValue, leafText: string): string {
   if (Array.isArray(value)) return `[${value.map((element) => stamped(element, leafText)).join(',')}]`;
   let text = '';
   for (const key of Object.keys(value)) {
-    text += `${text === '' ? '{' : ','}${JSON.stringify(key)}:${stamped(value[key] as JsonValue, leafText)}`;
+    const inner = value[key] as JsonValue;
+    const innerText = typeof inner !== 'object' || inner === null ? leafText : stamped(inner, leafText);
+    text += (text === '' ? '{' : ',') + quotedMember(key) + innerText;
   }
   return text === '' ? '{}' : `${text}}`;
 }
@@ -48,7 +50,7 @@ function metadataOf(value: JsonValue, meta: MetaNode): string {
   let text = '';
   for (const key of Object.keys(value)) {
     const inner = metadataOf(value[key] as JsonValue, meta[key] as MetaNode);
-    text += `${text === '' ? '{' : ','}${JSON.stringify(key)}:${inner}`;
+    text += (text === '' ? '{' : ',') + quotedMember(key) + inner;
   }
   return text === '' ? '{}' : `${text}}`;
 }

@@ -123,14 +123,14 @@ export interface Bus {
   connect(): Promise<void>;
 
   /**
-   * Starts the intake: batches of all channels that have a handler, one batch at a time, those of one partition in
-   * order. A batch whose handler rejected comes again.
+   * Starts the intake: batches of all channels that have a handler, perhaps several at a time, those of one partition
+   * one after the other, in order. A batch whose handler rejected comes again.
    */
   consume(handlers: ReadonlyMap<CommandChannel, BatchHandler>): Promise<void>;
 
   /**
    * Publishes all messages and resolves when all are acknowledged. Messages with the same key keep their order
-   * within a channel. A message that the bus can never take (too large) is replaced by a dead letter that says so,
+   * within a channel; who needs it across calls awaits each. A message that the bus can never take (too large) is replaced by a dead letter that says so,
    * and does not hold up the others. Rejects with {@link BusError}; then any of them may or may not have been sent.
    */
   publish(messages: readonly (OutputMessage | ReplyMessage)[]): Promise<void>;

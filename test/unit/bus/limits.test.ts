@@ -47,11 +47,10 @@ describe('Requests to Kafka', () => {
     );
     fc.assert(
       fc.property(messages, (all) => {
-        const addressed: Addressed[] = all.map(({ size, partition }) => ({
-          topic: 't',
-          partition,
-          message: { key: 'k', value: 'x'.repeat(size) },
-        }));
+        const addressed: Addressed[] = all.map(({ size, partition }) => {
+          const message = { key: 'k', value: 'x'.repeat(size) };
+          return { topic: 't', partition, message, bytes: recordBytes(message) };
+        });
         const requests = splitIntoRequests(addressed, { partitionBytes: 400, totalBytes: 700 });
         expect(requests.flat()).toEqual(addressed);
         for (const request of requests) {

@@ -11,9 +11,8 @@ import { Sockets } from './sockets.js';
 import { installCodecs } from './codecs.js';
 import { installFetchDecoder } from './fetch-decoder.js';
 import { installIdleTimerFix } from './idle-timer.js';
+import { installEncoder } from './encoder.js';
 import { installProduceEncoder } from './produce-encoder.js';
-import { installRecordBatchEncoder } from './record-batch-encoder.js';
-import { installRecordEncoder } from './record-encoder.js';
 import type { KafkaSasl, ResolvedOptions } from './options.js';
 import { installTopicIds } from './topic-ids.js';
 
@@ -45,8 +44,7 @@ export interface KafkaClient {
  */
 export function createKafka(options: ResolvedOptions, retry: RetryOptions = RETRY): KafkaClient {
   installIdleTimerFix();
-  installRecordEncoder();
-  installRecordBatchEncoder();
+  installEncoder();
   installProduceEncoder();
   installTopicIds();
   installCodecs();

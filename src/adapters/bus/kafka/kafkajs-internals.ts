@@ -10,6 +10,7 @@ export interface Encoder {
   readonly buffer: Buffer;
   offset: number;
   ensureAvailable(this: Encoder, length: number): void;
+  writeEncoder(this: Encoder, value: EncodedRequest): Encoder;
   writeInt8(value: number): Encoder;
   writeInt16(value: number): Encoder;
   writeInt32(value: number): Encoder;
@@ -38,7 +39,7 @@ export interface ProtocolDefinition<Arguments> {
     this: void,
     options: { version: number },
   ): (options: Arguments) => {
-    request: { apiKey: number; apiVersion: number; apiName: string; encode(): Promise<EncodedRecord> };
+    request: { apiKey: number; apiVersion: number; apiName: string; encode(): Promise<EncodedRequest> };
     response: { decode(raw: Buffer): Promise<unknown>; parse(data: unknown): Promise<unknown> };
   };
 }
@@ -85,8 +86,6 @@ export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue') a
 
 /** What kafkajs encodes as one record. */
 export interface RecordParts {
-  readonly offsetDelta?: number;
-  readonly timestampDelta?: number;
   readonly key?: Buffer | string | null;
   readonly value?: Buffer | string | null;
   readonly headers?: Readonly<
@@ -94,46 +93,10 @@ export interface RecordParts {
   >;
 }
 
-/** The part of kafkajs' Encoder that a record batch looks at. */
-export interface EncodedRecord {
+/** The part of kafkajs' Encoder that others look at. */
+export interface EncodedRequest {
   readonly buf: Buffer;
   readonly buffer: Buffer;
-}
-
-const RECORD_MODULE = 'kafkajs/src/protocol/recordBatch/record/v0';
-export const originalRecordEncoder = load(RECORD_MODULE) as (parts: RecordParts) => EncodedRecord;
-
-/** kafkajs loads its produce request, and with it the record encoder, only at the first send: until then it can be replaced. */
-export function replaceRecordEncoder(encoder: (parts: RecordParts) => EncodedRecord): void {
-  const module = load.cache[load.resolve(RECORD_MODULE)];
-  if (module !== undefined) module.exports = encoder;
-}
-
-/** What kafkajs encodes as one record batch. */
-export interface RecordBatchParts {
-  readonly records: readonly EncodedRecord[];
-  readonly compression: number;
-  readonly transactional: boolean;
-  readonly firstTimestamp: number;
-  readonly maxTimestamp: number;
-  readonly lastOffsetDelta: number;
-  readonly producerId?: { readonly value: bigint } | number | string | null;
-  readonly producerEpoch?: number;
-  readonly firstSequence?: number;
-}
-
-export interface EncodedBatch extends EncodedRecord {
-  size(): number;
-}
-
-type RecordBatchEncoder = (parts: RecordBatchParts) => Promise<EncodedBatch>;
-
-const recordBatchModule = load('kafkajs/src/protocol/recordBatch/v0') as { RecordBatch: RecordBatchEncoder };
-export const originalRecordBatchEncoder = recordBatchModule.RecordBatch;
-
-/** As {@link replaceRecordEncoder}. */
-export function replaceRecordBatchEncoder(encoder: RecordBatchEncoder): void {
-  recordBatchModule.RecordBatch = encoder;
 }
 
 /** What kafkajs puts into one produce request. */
@@ -142,14 +105,12 @@ export interface ProduceArguments {
   readonly timeout: number;
   readonly compression?: number;
   readonly transactionalId?: string | null;
-  readonly producerId?: RecordBatchParts['producerId'];
+  readonly producerId?: { readonly value: bigint } | number | string | null;
   readonly topicData: readonly {
     readonly topic: string;
     readonly partitions: readonly {
       readonly partition: number;
-      readonly messages: readonly (Omit<RecordParts, 'offsetDelta' | 'timestampDelta'> & {
-        readonly timestamp?: string | number | null;
-      })[];
+      readonly messages: readonly (RecordParts & { readonly timestamp?: string | number | null })[];
     }[];
   }[];
 }

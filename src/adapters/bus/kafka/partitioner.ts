@@ -10,6 +10,9 @@ const MAX_KEYS = 50_000;
 export class KeyPartitioner {
   private readonly hashes = new LRUCache<string, number>({ max: MAX_KEYS });
   private readonly counts = new Map<string, number>();
+  /** The outputs of one command come one after the other. */
+  private lastKey: Buffer | string | null = null;
+  private lastHash = 0;
   private readonly original = kafkajs.Partitioners.DefaultPartitioner();
 
   /** For the producer. */
@@ -29,6 +32,12 @@ export class KeyPartitioner {
   }
 
   private hash(key: Buffer | string): number {
+    if (key === this.lastKey) return this.lastHash;
+    this.lastKey = key;
+    return (this.lastHash = this.lookUp(key));
+  }
+
+  private lookUp(key: Buffer | string): number {
     const text = typeof key === 'string' ? key : key.toString('latin1');
     // The two namespaces never meet in one topic's keys that are equal as text but not as bytes: only ASCII is shared.
     const name = typeof key === 'string' ? text : `\u0000${text}`;

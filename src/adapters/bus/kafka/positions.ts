@@ -27,6 +27,12 @@ export class Positions {
     return this.byPartition.get(keyOf(topic, partition));
   }
 
+  /** Everything before `next` is processed. */
+  advance(topic: string, partition: number, next: number): void {
+    const position = this.get(topic, partition);
+    if (position !== undefined) position.next = next;
+  }
+
   /** Finds where to start in each assigned partition. Rejects when a topic is missing or a broker does not answer. */
   async place(admin: Admin, groupId: string, assignment: Assignment): Promise<Placement[]> {
     const topics = Object.keys(assignment).filter((topic) => (assignment[topic]?.length ?? 0) > 0);

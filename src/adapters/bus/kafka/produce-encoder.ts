@@ -1,4 +1,6 @@
-import { produceDefinition, type EncodedRecord, type ProduceArguments } from './kafkajs-internals.js';
+import { ROOM_BYTES, withRoom } from './encoder.js';
+import { Slabs } from './slabs.js';
+import { produceDefinition, type EncodedRequest, type ProduceArguments } from './kafkajs-internals.js';
 import { BATCH_HEADER_BYTES, writeBatchHeader } from './record-batch-encoder.js';
 import { bodySize, varIntSize, writeRecord } from './record-encoder.js';
 
@@ -9,6 +11,7 @@ import { bodySize, varIntSize, writeRecord } from './record-encoder.js';
 
 const FIRST_VERSION = 3;
 const LAST_VERSION = 7;
+const slabs = new Slabs();
 let isInstalled = false;
 
 /** Makes kafkajs encode produce requests this way. May be called any number of times. */
@@ -23,7 +26,16 @@ export function installProduceEncoder(): void {
       const api = make(options);
       // The service neither compresses nor uses transactions; whoever else uses kafkajs in this process may.
       if ((options.compression ?? 0) !== 0 || options.transactionalId || isIdempotent(options)) return api;
-      return { ...api, request: { ...api.request, encode: async () => encodeProduce(options) } };
+      let slab: Buffer | undefined;
+      const encode = async (): Promise<EncodedRequest> =>
+        encodeProduce(options, Date.now(), (bytes) => (slab = slabs.take(bytes)));
+      const decode = (raw: Buffer): Promise<unknown> => {
+        // Who was answered has read the request.
+        if (slab !== undefined) slabs.giveBack(slab);
+        slab = undefined;
+        return api.response.decode(raw);
+      };
+      return { request: { ...api.request, encode }, response: { ...api.response, decode } };
     };
   };
 }
@@ -33,11 +45,17 @@ function isIdempotent({ producerId }: ProduceArguments): boolean {
   return (typeof producerId === 'object' ? producerId.value : BigInt(producerId)) !== -1n;
 }
 
-/** The request's body, as kafkajs encodes it; `now` is the time of messages that have none. */
+/**
+ * The request's body, as kafkajs encodes it.
+ *
+ * @param now the time of messages that have none
+ * @param take gives a buffer of so many bytes or more
+ */
 export function encodeProduce(
   { acks, timeout, topicData }: ProduceArguments,
   now = Date.now(),
-): EncodedRecord {
+  take: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
+): EncodedRequest {
   const sizes: number[] = [];
   let total = 2 + 2 + 4 + 4;
   for (const { topic, partitions } of topicData) {
@@ -52,8 +70,8 @@ export function encodeProduce(
       });
     }
   }
-  const buf = Buffer.allocUnsafe(total);
-  let at = buf.writeInt16BE(-1, 0);
+  const buf = take(ROOM_BYTES + total);
+  let at = buf.writeInt16BE(-1, ROOM_BYTES);
   at = buf.writeInt16BE(acks, at);
   at = buf.writeInt32BE(timeout, at);
   at = buf.writeInt32BE(topicData.length, at);
@@ -87,7 +105,7 @@ export function encodeProduce(
       at = end;
     }
   }
-  return { buf, buffer: buf };
+  return withRoom(buf, at);
 }
 
 type Message = ProduceArguments['topicData'][number]['partitions'][number]['messages'][number];

@@ -21,12 +21,12 @@ interface Outgoing extends Addressed {
   readonly channel: string;
 }
 
-/** Sends outputs, in order, each call after the one before. */
+/** Sends outputs: those of one call in order, calls side by side. */
 export class Publisher {
   private readonly partitioner = new KeyPartitioner();
   private readonly producer: Producer;
   private readonly client: KafkaClient;
-  private queue: Promise<unknown> = Promise.resolve();
+  private readonly underWay = new Set<Promise<void>>();
   private readonly foreignReplies: ForeignReplies;
   private isStopped = false;
   private lastFailure: string | null = null;
@@ -55,7 +55,7 @@ export class Publisher {
     const outputs: Outgoing[] = [];
     for (const message of messages) if (message.channel !== 'reply') outputs.push(this.addressed(message));
     const replies = messages.filter((message): message is ReplyMessage => message.channel === 'reply');
-    return this.inTurn(async () => {
+    return this.guarded(async () => {
       await this.sendAll(outputs);
       if (replies.length > 0) await this.sendReplies(replies);
     });
@@ -63,43 +63,38 @@ export class Publisher {
 
   /** Sends commands: few and small enough for one request. */
   send(messages: readonly { topic: string; message: Message }[]): Promise<void> {
-    return this.inTurn(() => this.sendBatch(byTopic(messages)));
+    return this.guarded(() => this.sendBatch(byTopic(messages)));
   }
 
   async stop(): Promise<void> {
     this.isStopped = true;
-    await settlesWithin(this.queue, CLOSE_MS);
+    await settlesWithin(Promise.allSettled(this.underWay), CLOSE_MS);
     await Promise.all([settlesWithin(this.producer.disconnect(), CLOSE_MS), this.foreignReplies.stop()]);
     this.client.cutConnections();
   }
 
-  /** One call after the other, so that a retry of one never falls behind the next. */
-  private inTurn(work: () => Promise<void>): Promise<void> {
-    const turn = this.queue.then(async () => {
-      if (this.isStopped) throw new BusError('closed', 'The bus is stopped');
-      try {
-        await work();
-        this.lastFailure = null;
-      } catch (error) {
-        const failure = toBusError(error, this.options.brokers);
-        this.lastFailure = failure.message;
-        this.lastFailureMs = Date.now();
-        throw failure;
-      }
-    });
-    this.queue = turn.catch(() => undefined);
-    return turn;
+  private async guarded(work: () => Promise<void>): Promise<void> {
+    if (this.isStopped) throw new BusError('closed', 'The bus is stopped');
+    const working = work();
+    this.underWay.add(working);
+    try {
+      await working;
+      this.lastFailure = null;
+    } catch (error) {
+      const failure = toBusError(error, this.options.brokers);
+      this.lastFailure = failure.message;
+      this.lastFailureMs = Date.now();
+      throw failure;
+    } finally {
+      this.underWay.delete(working);
+    }
   }
 
   private addressed({ channel, key, value, headers }: OutputMessage): Outgoing {
     const topic = this.names.output(channel);
-    const outgoing = {
-      topic,
-      partition: this.partitioner.expect(topic, key),
-      message: { key, value, headers },
-      channel,
-    };
-    const bytes = recordBytes(outgoing.message);
+    const partition = this.partitioner.expect(topic, key);
+    const outgoing = sized({ topic, partition, message: { key, value, headers }, channel });
+    const { bytes } = outgoing;
     // Between the two limits it goes alone, and the broker decides: the topic may allow more.
     return bytes > Math.max(MAX_TOTAL_BYTES, this.options.maxOutputBytes)
       ? this.tooLarge(outgoing, `${bytes} bytes`)
@@ -143,18 +138,17 @@ export class Publisher {
       timestamp: Date.now(),
     });
     const topic = this.names.output('get.rejected');
-    return [deadLetter, { topic, partition, channel: 'get.rejected', message: { ...message, value } }];
+    return [deadLetter, sized({ topic, partition, channel: 'get.rejected', message: { ...message, value } })];
   }
 
   /** The dead letter in place of a message that Kafka does not take. */
-  private tooLarge({ topic, channel, message }: Outgoing, detail: string): Outgoing {
+  private tooLarge({ topic, channel, message, bytes }: Outgoing, detail: string): Outgoing {
     const reason = `Too large for topic ${topic}: ${detail}`;
-    const bytes = recordBytes(message);
     this.options.logger.error(
       { topic, key: message.key?.toString(), bytes },
       'Output is too large: sent as a dead letter',
     );
-    return {
+    return sized({
       topic: this.names.output('dead-letter'),
       partition: 0,
       channel: 'dead-letter',
@@ -169,7 +163,7 @@ export class Publisher {
           'content-type': 'application/json',
         },
       },
-    };
+    });
   }
 
   /** Replies go where their askers said, which may be nowhere: that is the askers' loss only. */
@@ -187,7 +181,7 @@ export class Publisher {
 
   private addressedReply({ channel, topic, partition, key, value, headers }: ReplyMessage): Outgoing {
     const message: Message = { key, value, headers, ...(partition === null ? {} : { partition }) };
-    return { topic, partition: partition ?? this.partitioner.expect(topic, key), message, channel };
+    return sized({ topic, partition: partition ?? this.partitioner.expect(topic, key), message, channel });
   }
 
   private async sendBatch(topicMessages: TopicMessages[]): Promise<void> {
@@ -198,11 +192,15 @@ export class Publisher {
     return this.client.kafka.producer({
       createPartitioner: this.partitioner.create,
       allowAutoTopicCreation: false,
-      // Marked experimental in kafkajs. One request at a time keeps the order without it.
+      // Marked experimental in kafkajs. One request at a time for each key keeps the order without it.
       idempotent: false,
       retry: RETRY,
     });
   }
+}
+
+function sized({ topic, partition, message, channel }: Omit<Outgoing, 'bytes'>): Outgoing {
+  return { topic, partition, message, channel, bytes: recordBytes(message) };
 }
 
 /** What comes back on every output that a command caused. */

@@ -1,27 +1,16 @@
-import { replaceRecordEncoder, type EncodedRecord, type RecordParts } from './kafkajs-internals.js';
+import { type RecordParts } from './kafkajs-internals.js';
 
 /*
  * kafkajs 2.2.4 encodes each header with a buffer of its own, of 512 bytes, and each number in it with another; with
- * the eight headers of an output that is most of what sending it costs. This writes a record into one buffer of its
- * size (Kafka's record format v2: lengths as zigzag varints, then the bytes).
+ * the eight headers of an output that is most of what sending it costs. This writes a record where it belongs in its
+ * request (Kafka's record format v2: lengths as zigzag varints, then the bytes).
  */
 
 const ATTRIBUTES_BYTES = 1;
-
-/** Makes kafkajs encode records this way. May be called any number of times; before the first send. */
-export function installRecordEncoder(): void {
-  replaceRecordEncoder(encodeRecord);
-}
+/** Up to this length a string is looked through here: calls out of JavaScript cost more than that. */
+const SHORT_LENGTH = 48;
 
 type Bytes = Buffer | string | null | undefined;
-
-export function encodeRecord(parts: RecordParts): EncodedRecord {
-  const { offsetDelta = 0, timestampDelta = 0 } = parts;
-  const body = bodySize(parts, offsetDelta, timestampDelta);
-  const buf = Buffer.allocUnsafe(varIntSize(body) + body);
-  writeRecord(buf, 0, parts, offsetDelta, timestampDelta, body);
-  return { buf, buffer: buf };
-}
 
 /** The bytes of a record after its length. */
 export function bodySize(
@@ -81,7 +70,18 @@ export function writeRecord(
 /** −1 stands for null. */
 function lengthOf(bytes: Bytes): number {
   if (bytes === null || bytes === undefined) return -1;
-  return typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
+  return typeof bytes === 'string' ? textBytes(bytes) : bytes.length;
+}
+
+/** The bytes of a text in UTF-8. */
+export function textBytes(text: string): number {
+  const { length } = text;
+  return length <= SHORT_LENGTH && isAscii(text) ? length : Buffer.byteLength(text);
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
+  return true;
 }
 
 function sizedBytes(length: number): number {
@@ -144,7 +144,13 @@ function writeBytes(buf: Buffer, start: number, bytes: Bytes): number {
   const length = lengthOf(bytes);
   const at = writeVarInt(buf, start, length);
   if (length < 0 || bytes === null || bytes === undefined) return at;
-  if (typeof bytes === 'string') buf.write(bytes, at, length, 'utf8');
-  else bytes.copy(buf, at);
+  if (typeof bytes !== 'string') bytes.copy(buf, at);
+  // As many bytes as characters: each is ASCII.
+  else if (length <= SHORT_LENGTH && length === bytes.length) writeAscii(buf, at, bytes);
+  else buf.write(bytes, at, length, 'utf8');
   return at + length;
+}
+
+function writeAscii(buf: Buffer, start: number, text: string): void {
+  for (let i = 0; i < text.length; i++) buf[start + i] = text.charCodeAt(i);
 }

@@ -1,4 +1,5 @@
 import type { Message } from 'kafkajs';
+import { textBytes } from './record-encoder.js';
 
 /** A message with where it goes. */
 export interface Addressed {
@@ -6,6 +7,8 @@ export interface Addressed {
   /** The partition it is expected to go to; only used to bound what goes there at once. */
   readonly partition: number;
   readonly message: Message;
+  /** What {@link recordBytes} says of the message. */
+  readonly bytes: number;
 }
 
 /** Kafka's bytes for a record beside its key, value and headers: lengths, deltas, attributes. */
@@ -21,7 +24,8 @@ export function recordBytes({ key, value, headers }: Message): number {
 }
 
 export function sizeOf(part: Buffer | string | null | undefined): number {
-  return part === null || part === undefined ? 0 : Buffer.byteLength(part);
+  if (part === null || part === undefined) return 0;
+  return typeof part === 'string' ? textBytes(part) : part.length;
 }
 
 export interface RequestLimits {
@@ -41,7 +45,7 @@ export function splitIntoRequests<T extends Addressed>(messages: readonly T[], l
   let total = 0;
   let perPartition = new Map<string, number>();
   for (const each of messages) {
-    const bytes = recordBytes(each.message);
+    const { bytes } = each;
     const place = `${each.partition}|${each.topic}`;
     let placeBytes = (perPartition.get(place) ?? 0) + bytes;
     if (request.length > 0 && (placeBytes > limits.partitionBytes || total + bytes > limits.totalBytes)) {

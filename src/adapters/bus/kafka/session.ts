@@ -17,6 +17,8 @@ import type { TopicNames } from './topic-names.js';
 /** Short, since a stop waits for the fetch under way. */
 const MAX_WAIT_MS = 500;
 const METADATA_MAX_AGE_MS = 60_000;
+/** While the outputs and the commit of one partition's batch are on the way, that of another one is decided. */
+const PARTITIONS_AT_ONCE = 2;
 const WATCH_MS = 5_000;
 const CRASH_FOLLOWS_MS = 2_000;
 /** After how long without an answer the broker counts as away; a fetch answers within half a second. */
@@ -53,8 +55,10 @@ export class Session {
   private generation = 0;
   private assignment: Record<string, number[]> = {};
   private placed: Promise<void> = Promise.resolve();
-  private inHand: Promise<void> = Promise.resolve();
-  private isBusy = false;
+  /** The batches that are being processed. */
+  private readonly inHand = new Set<Promise<void>>();
+  /** Why partitions are held up, by partition. */
+  private readonly heldUp = new Map<string, string>();
   private readonly over = new AbortController();
   private starting: Promise<void> = Promise.resolve();
   private looking: Promise<void> = Promise.resolve();
@@ -98,7 +102,9 @@ export class Session {
   /** Why commands are not taken now, in one line; null when they are. */
   health(): string | null {
     const silentMs = Date.now() - this.lastSignMs;
-    if (this.problem !== null || this.isBusy || silentMs < SILENCE_MS) return this.problem;
+    if (this.problem !== null) return this.problem;
+    const [heldUp] = this.heldUp.values();
+    if (heldUp !== undefined || this.isBusy || silentMs < SILENCE_MS) return heldUp ?? null;
     return `no answer from Kafka for ${Math.round(silentMs / 1000)} s`;
   }
 
@@ -138,7 +144,7 @@ export class Session {
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
-      partitionsConsumedConcurrently: 1,
+      partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
       eachBatch: (payload) => this.onBatch(payload),
     });
   }
@@ -147,7 +153,7 @@ export class Session {
   async close(graceMs: number): Promise<void> {
     clearInterval(this.watch);
     this.stopping.abort();
-    await settlesWithin(this.inHand, graceMs);
+    await settlesWithin(Promise.all(this.inHand), graceMs);
     this.end('stopped');
     this.generation++;
     // A kafkajs client that is disconnected while it is at work connects again to finish it.
@@ -158,6 +164,10 @@ export class Session {
 
   private get isOver(): boolean {
     return this.over.signal.aborted;
+  }
+
+  private get isBusy(): boolean {
+    return this.inHand.size > 0;
   }
 
   private onJoin({ payload }: ConsumerGroupJoinEvent): void {
@@ -203,12 +213,11 @@ export class Session {
 
   private async onBatch(payload: EachBatchPayload): Promise<void> {
     const done = deferred<void>();
-    this.inHand = done.promise;
-    this.isBusy = true;
+    this.inHand.add(done.promise);
     try {
       await this.processBatch(payload);
     } finally {
-      this.isBusy = false;
+      this.inHand.delete(done.promise);
       this.lastSignMs = Date.now();
       done.resolve();
     }
@@ -239,6 +248,7 @@ export class Session {
     }
 
     const { generation } = this;
+    const place = `${topic}[${partition}]`;
     const isHeld = (): boolean => generation === this.generation && !this.isOver;
     const context: DeliveryContext = {
       options,
@@ -246,7 +256,8 @@ export class Session {
       isHeld,
       stopping: this.stopping.signal,
       report: (problem) => {
-        this.problem = problem;
+        if (problem === null) this.heldUp.delete(place);
+        else this.heldUp.set(place, problem);
       },
     };
     for (const { offset, headers } of batch.messages) {
@@ -261,16 +272,21 @@ export class Session {
     const messages = batch.messages.map((message) =>
       toCommand(message, channel, { topic, partition, log: position.log }),
     );
-    for (const unit of splitIntoUnits(messages, options)) {
-      if (!isHeld() || this.stopping.signal.aborted) return;
-      if (!(await deliver(handler, unit, context))) return;
-      const last = unit[unit.length - 1] ?? unit[0];
-      const next = last.position.offset + 1;
-      const commit = { partition, offset: String(next), metadata: encodeLog(position.log) };
-      await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [commit] }] });
-      position.next = next;
-      payload.resolveOffset(String(last.position.offset));
-      options.metrics.lag?.(topic, partition, Math.max(0, Number(batch.highWatermark) - next));
+    try {
+      for (const unit of splitIntoUnits(messages, options)) {
+        if (!isHeld() || this.stopping.signal.aborted) return;
+        if (!(await deliver(handler, unit, context))) return;
+        const last = unit[unit.length - 1] ?? unit[0];
+        const next = last.position.offset + 1;
+        const commit = { partition, offset: String(next), metadata: encodeLog(position.log) };
+        await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [commit] }] });
+        // Not on the position that was found at first: another partition may have had all of them placed anew.
+        positions.advance(topic, partition, next);
+        payload.resolveOffset(String(last.position.offset));
+        options.metrics.lag?.(topic, partition, Math.max(0, Number(batch.highWatermark) - next));
+      }
+    } finally {
+      this.heldUp.delete(place);
     }
   }
 
