@@ -2,10 +2,11 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import kafkajs, { type Kafka, type Producer } from 'kafkajs';
 import { randomUUID } from 'node:crypto';
 import { EventStream } from '../support/event-stream.js';
-import { RestClient } from '../support/http.js';
+import { type Answer, RestClient, until } from '../support/http.js';
 import { describeWithKafka } from '../support/kafka.js';
 import { kafkaClient } from '../support/kafka-run.js';
 import { KafkaTap, type TappedMessage } from '../support/kafka-tap.js';
+import { type OpenRunStore, type RunStore } from '../support/run-store.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
 const CHANNELS = [
@@ -24,10 +25,16 @@ function parsed(message: TappedMessage | undefined): Record<string, unknown> {
   return JSON.parse(message?.value ?? 'null') as Record<string, unknown>;
 }
 
-describeWithKafka('the service on Kafka', (brokers) => {
+/** The main ways through the service, on whichever event store; its faults are let loose meanwhile, if it has any. */
+export function serviceOnKafka(name: string, openStore: OpenRunStore): void {
+  describeWithKafka(name, (brokers) => suite(brokers, openStore));
+}
+
+function suite(brokers: string, openStore: OpenRunStore): void {
   const prefix = `e2e-${randomUUID().slice(0, 8)}`;
   const folder = temporaryFolder();
   let kafka: Kafka;
+  let store: RunStore;
   let service: Service;
   let rest: RestClient;
   let producer: Producer;
@@ -50,9 +57,21 @@ describeWithKafka('the service on Kafka', (brokers) => {
       headers: { 'content-type': 'application/json' },
     });
 
+  /** As a client does that is told to come again. */
+  async function shown(deviceId: string): Promise<Answer> {
+    let answer: Answer | undefined;
+    await until('the store can be read', async () => {
+      answer = await rest.get(`/${prefix}/${deviceId}`);
+      return answer.status !== 503;
+    });
+    return answer as Answer;
+  }
+
   async function start(): Promise<void> {
     service = await startService({
-      DATA_DIR: folder.path,
+      ...store.environment,
+      // What waits for the store must not be given up by a slow machine.
+      REQUEST_TIMEOUT_MS: '90000',
       KAFKA_BROKERS: brokers,
       TOPIC_PREFIX: prefix,
       KAFKA_GROUP_ID: prefix,
@@ -64,7 +83,9 @@ describeWithKafka('the service on Kafka', (brokers) => {
 
   beforeAll(async () => {
     kafka = kafkaClient(brokers);
+    store = await openStore(folder.path);
     await start();
+    store.beginFaults(true);
     producer = kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
     await producer.connect();
     tap = await KafkaTap.open(kafka, CHANNELS.map(topic));
@@ -73,6 +94,8 @@ describeWithKafka('the service on Kafka', (brokers) => {
     await tap.stop();
     await producer.disconnect();
     await service.stop();
+    await store.endFaults();
+    await store.close();
     folder.remove();
   });
 
@@ -111,7 +134,7 @@ describeWithKafka('the service on Kafka', (brokers) => {
     const stream = await EventStream.open(service.url, 'followed', undefined, prefix);
     await send('update', 'followed', { state: { reported: { n: 1 } } });
     await tap.has(1, topic('update.accepted'), 'followed');
-    expect((await rest.get(`/${prefix}/followed`)).body).toMatchObject({ version: 1 });
+    expect((await shown('followed')).body).toMatchObject({ version: 1 });
     await send('update', 'followed', { state: { reported: { n: 1 } }, version: 9 });
     await stream.has(4);
     expect(stream.names).toEqual(['accepted', 'delta', 'documents', 'rejected']);
@@ -148,7 +171,7 @@ describeWithKafka('the service on Kafka', (brokers) => {
       clientToken: 'me',
     });
     expect((await tap.has(2, topic('update.documents'), 'asked')).at(-1)?.value).toBeNull();
-    expect((await rest.get(`/${prefix}/asked`)).status).toBe(404);
+    expect((await shown('asked')).status).toBe(404);
   });
 
   it('puts what has no device aside, with the reason and the place', async () => {
@@ -202,4 +225,25 @@ describeWithKafka('the service on Kafka', (brokers) => {
     // Nothing of before was answered again.
     expect(await tap.has(1, topic('update.accepted'), 'lamp')).toHaveLength(1);
   });
-});
+
+  it('answers again what comes again, byte for byte, and does nothing twice', async () => {
+    for (const n of [1, 2, 3])
+      await send('update', 'again', { state: { reported: { n }, desired: { n: 2 } } });
+    const before = await tap.has(3, topic('update.accepted'), 'again');
+    const deltasBefore = await tap.has(3, topic('update.delta'), 'again');
+    const { partition } = before[0] as TappedMessage;
+    expect(await service.stop()).toBe(0);
+    const admin = kafka.admin();
+    await admin.connect();
+    const partitions = [{ partition, offset: '0' }];
+    await admin.setOffsets({ groupId: prefix, topic: topic('update'), partitions });
+    await admin.disconnect();
+
+    await start();
+    const accepted = await tap.has(6, topic('update.accepted'), 'again');
+    const deltas = await tap.has(6, topic('update.delta'), 'again');
+    expect(accepted.slice(3)).toEqual(before.slice(0, 3));
+    expect(deltas.slice(3)).toEqual(deltasBefore.slice(0, 3));
+    expect((await shown('again')).body).toMatchObject({ version: 3 });
+  });
+}

@@ -1,0 +1,4 @@
+import { sqliteRunStore } from '../support/run-store.js';
+import { serviceOnKafka } from './kafka.suite.js';
+
+serviceOnKafka('the service on Kafka', sqliteRunStore);
