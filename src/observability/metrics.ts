@@ -8,6 +8,8 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 /** At most one warning of snapshots in this time; the rest is for debugging. */
 const SNAPSHOT_FAILURE_LOG_MS = 60_000;
+/** How often at most it is told, for each step, that something is tried again. */
+const RETRY_LOG_MS = 10_000;
 
 /** Counts and logs what the use cases tell of, for Prometheus and for people. */
 export class Metrics implements Observer {
@@ -20,6 +22,7 @@ export class Metrics implements Observer {
   private readonly snapshots: Counter;
   private readonly snapshotFailures: Counter<'step'>;
   private snapshotFailureLoggedAt = -Infinity;
+  private readonly retryLoggedAt = new Map<string, number>();
   private readonly conflicts: Counter;
   private readonly repeats: Counter;
   private readonly retries: Counter<'step'>;
@@ -148,7 +151,10 @@ export class Metrics implements Observer {
 
   retrying(step: string, error: unknown, delayMs: number): void {
     this.retries.inc({ step });
-    this.logger.warn({ step, err: error, delayMs }, 'Failed; trying again');
+    // While a store is away, every device of a batch would say so, over and over.
+    const isRecent = performance.now() - (this.retryLoggedAt.get(step) ?? -Infinity) < RETRY_LOG_MS;
+    if (!isRecent) this.retryLoggedAt.set(step, performance.now());
+    this.logger[isRecent ? 'debug' : 'warn']({ step, err: error, delayMs }, 'Failed; trying again');
   }
 
   failed(step: string, error: unknown): void {

@@ -3,6 +3,12 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { EventStream } from '../support/event-stream.js';
 import { type Answer, RestClient, until } from '../support/http.js';
+import {
+  faultyEventStoreDb,
+  type OpenRunStore,
+  type RunStore,
+  sqliteRunStore,
+} from '../support/run-store.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
 /** Reports from many devices at once until the service is gone; keeps the last version acknowledged to each. */
@@ -28,14 +34,25 @@ function load(
   return { acknowledged, ended: Promise.all(ids.map(run)).then(() => undefined) };
 }
 
-describe('what was acknowledged', () => {
+describe.each<[string, OpenRunStore]>([
+  ['SQLite', sqliteRunStore],
+  ['EventStoreDB with its faults', faultyEventStoreDb],
+])('what was acknowledged, on %s,', (_name, openStore) => {
   const folder = temporaryFolder();
-  afterAll(() => folder.remove());
+  const opened: RunStore[] = [];
+  afterAll(async () => {
+    await Promise.all(opened.map((store) => store.close()));
+    folder.remove();
+  });
 
   it.each(['SIGTERM', 'SIGKILL'] as const)('survives %s under load', async (signal) => {
-    const DATA_DIR = join(folder.path, signal);
-    // Long enough to tell a stop that waits for nothing from one that is ended by force.
-    const service = await startService({ DATA_DIR, SHUTDOWN_TIMEOUT_MS: '80000' });
+    const store = await openStore(join(folder.path, signal));
+    opened.push(store);
+    // Long enough to tell a stop that waits for nothing from one that is ended by force; and what waits for the store
+    // must not be given up by a slow machine.
+    const settings = { ...store.environment, SHUTDOWN_TIMEOUT_MS: '80000', REQUEST_TIMEOUT_MS: '90000' };
+    const service = await startService(settings);
+    store.beginFaults();
     const { acknowledged, ended } = load(new RestClient(service.url), 20);
     await until('some work was done', () => [...acknowledged.values()].reduce((a, b) => a + b, 0) > 300);
 
@@ -44,8 +61,9 @@ describe('what was acknowledged', () => {
     else await service.kill();
     expect(Date.now() - started).toBeLessThan(60_000);
     await ended;
+    await store.endFaults();
 
-    const next = await startService({ DATA_DIR });
+    const next = await startService(settings);
     const rest = new RestClient(next.url);
     for (const [id, version] of acknowledged) {
       const { body } = await rest.get(`/state/${id}`);
@@ -55,8 +73,13 @@ describe('what was acknowledged', () => {
     }
     await next.stop();
   });
+});
 
-  it('is told by no more than JSON lines, from the start to the stop', async () => {
+describe('what the service prints', () => {
+  const folder = temporaryFolder();
+  afterAll(() => folder.remove());
+
+  it('is JSON lines and nothing else, from the start to the stop', async () => {
     const service = await startService({ DATA_DIR: join(folder.path, 'lines'), LOG_LEVEL: 'debug' });
     await new RestClient(service.url).report('a', { n: 1 });
     await service.stop();

@@ -25,6 +25,32 @@ async function versionsOf(server: EventStoreServer, deviceId: string): Promise<n
   return versions;
 }
 
+/** Appends to a device's stream what another process would: the next version, with this as what is reported. */
+async function recordAsAnother(server: EventStoreServer, deviceId: string, state: object): Promise<void> {
+  const { connectionString } = server;
+  const stream = `deviceState-${deviceId}`;
+  const store = openEventStoreDb({ connectionString, streamPrefix: 'deviceState-' });
+  for await (const last of store.readStream(stream, { direction: 'backwards', maxCount: 1 })) {
+    const data = JSON.parse(last.data.toString()) as { version: number };
+    const metadata = JSON.parse(last.metadata.toString()) as { source: object };
+    const event = {
+      id: randomUUID(),
+      type: last.type,
+      data: Buffer.from(JSON.stringify({ ...data, state, version: data.version + 1 })),
+      metadata: Buffer.from(
+        JSON.stringify({
+          ...metadata,
+          $causationId: randomUUID(),
+          source: { ...metadata.source, topic: 'another' },
+        }),
+      ),
+    };
+    const results = await store.append([{ stream, expectedRevision: last.revision, events: [event] }]);
+    expect(results.map(({ kind }) => kind)).toEqual(['appended']);
+  }
+  await store.close();
+}
+
 describe('the service on EventStoreDB', () => {
   const folder = temporaryFolder();
   let server: EventStoreServer;
@@ -151,5 +177,32 @@ describeWithKafka('the service on Kafka and EventStoreDB', (brokers) => {
     const expected = Array.from({ length: ROUNDS }, (_, n) => n + 1);
     for (const device of devices) expect(await versionsOf(server, device)).toEqual(expected);
     expect(tap.messages.filter(({ topic }) => topic !== accepted)).toEqual([]);
+  });
+
+  it('decides again on what another writer has recorded meanwhile', async () => {
+    const accepted = `${prefix}.update.accepted`;
+    const send = async (body: object): Promise<void> => {
+      const messages = [{ key: 'shared', value: JSON.stringify(body) }];
+      await producer.send({ topic: `${prefix}.update`, messages, acks: -1 });
+    };
+    await send({ state: { reported: { n: 1 } } });
+    await tap.has(1, accepted, 'shared');
+
+    await recordAsAnother(server, 'shared', { theirs: true });
+    await send({ state: { reported: { n: 3 } } });
+    await send({ state: { reported: { n: 4 } }, version: 2 });
+
+    const [, answer] = await tap.has(2, accepted, 'shared');
+    expect(JSON.parse(answer?.value ?? '')).toMatchObject({ version: 3 });
+    const [refusal] = await tap.has(1, `${prefix}.update.rejected`, 'shared');
+    expect(JSON.parse(refusal?.value ?? '')).toMatchObject({ code: 409 });
+    expect(await versionsOf(server, 'shared')).toEqual([1, 2, 3]);
+    const shown = await fetch(`${service.url}/${prefix}/shared`);
+    expect(await shown.json()).toMatchObject({
+      state: { reported: { n: 3, theirs: true } },
+      version: 3,
+    });
+    const metrics = await (await fetch(`${service.url}/metrics`)).text();
+    expect(metrics).toMatch(/^replica_conflicts_total [1-9]/m);
   });
 });

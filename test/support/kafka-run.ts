@@ -1,7 +1,8 @@
 import kafkajs, { type Kafka } from 'kafkajs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSqliteEventStore } from '../../src/adapters/event-store/sqlite/sqlite-event-store.js';
+import { type EventStore } from '../../src/application/ports/event-store.js';
 import { deviceOf } from '../../src/replica/stored.js';
+import { type Changes } from './replica-model.js';
 import { type SeenEvent, type SeenOutput, type SentCommand } from './promise-checker.js';
 
 const { Kafka: KafkaClient, logLevel, Partitioners } = kafkajs;
@@ -14,24 +15,46 @@ export interface PreparedCommand extends SentCommand {
   readonly value: string;
 }
 
-/** Updates of `devices` devices in turn; one in 50 is refused, for what it asks or for what it is. */
-export function prepareCommands(count: number, devices: number, from: number): PreparedCommand[] {
-  return Array.from({ length: count }, (_, i) => {
+export interface Preparation {
+  readonly count: number;
+  readonly devices: number;
+  /** The number of the first one; numbers make the tokens. Default 0. */
+  readonly from?: number;
+  readonly mayBeLost?: boolean;
+  /** Makes each that has a value so much longer. Default 0. */
+  readonly paddingBytes?: number;
+}
+
+/** A prime, and with the devices' number not in step: each device gets updates of every kind. */
+const KINDS = 53;
+
+/**
+ * Updates of `devices` devices in turn; some are refused, for what they ask or for what they are, or have no device.
+ * Some remove a section, and some change nothing.
+ */
+export function prepareCommands(preparation: Preparation): PreparedCommand[] {
+  const { count, devices, from = 0, mayBeLost, paddingBytes = 0 } = preparation;
+  const padding = paddingBytes > 0 ? { padding: 'x'.repeat(paddingBytes) } : {};
+  return Array.from({ length: count }, (_, i): PreparedCommand => {
     const n = from + i;
-    const token = `c-${n}`;
-    const deviceId = `device-${n % devices}`;
+    const kind = (n + 5 * Math.floor(n / devices)) % KINDS;
     const section = n % 7 === 0 ? 'desired' : 'reported';
-    const body = { state: { [section]: { n, mode: n % 3 === 0 ? 'a' : 'b' } }, clientToken: token };
-    if (n % 50 === 17)
-      return {
-        token,
-        deviceId,
-        expected: 'rejected',
-        value: JSON.stringify({ ...body, version: 9_999_999 }),
-      };
-    if (n % 50 === 33)
-      return { token, deviceId, expected: 'rejected', value: JSON.stringify({ ...body, state: 7 }) };
-    return { token, deviceId, expected: 'accepted', value: JSON.stringify(body) };
+    let state: Changes = { [section]: { n, mode: n % 3 === 0 ? 'a' : 'b', ...padding } };
+    if (kind === 5) state = { desired: null };
+    if (kind === 11) state = { reported: {} };
+    const body = { state, clientToken: `c-${n}` };
+    const common = {
+      token: body.clientToken,
+      deviceId: `device-${n % devices}`,
+      state,
+      ...(mayBeLost !== undefined && { mayBeLost }),
+    };
+    const rejected = { ...common, expected: 'rejected' } as const;
+    if (kind === 17) return { ...rejected, value: JSON.stringify({ ...body, version: 9_999_999 }) };
+    if (kind === 33) return { ...rejected, value: JSON.stringify({ ...body, state: 7 }) };
+    const value = JSON.stringify(body);
+    if (kind === 41) return { ...common, expected: 'dead-letter', deviceId: `no/device/${n % 10}`, value };
+    return { ...common, expected: 'accepted', value };
   });
 }
 
@@ -96,8 +119,12 @@ export async function until(what: string, limitMs: number, reached: () => Promis
 
 /** All outputs of these topics from the beginning, each partition in its order. */
 export async function readOutputs(kafka: Kafka, prefix: string): Promise<SeenOutput[]> {
-  const channels = ['accepted', 'rejected', 'delta'] as const;
-  const topics = new Map(channels.map((channel) => [`${prefix}.update.${channel}`, channel]));
+  const topics = new Map<string, SeenOutput['channel']>([
+    [`${prefix}.update.accepted`, 'accepted'],
+    [`${prefix}.update.rejected`, 'rejected'],
+    [`${prefix}.update.delta`, 'delta'],
+    [`${prefix}.dead-letter`, 'dead-letter'],
+  ]);
   const expected = await countMessages(kafka, [...topics.keys()]);
   const consumer = kafka.consumer({ groupId: `${prefix}-reader-${Date.now()}` });
   const outputs: SeenOutput[] = [];
@@ -120,9 +147,8 @@ export async function readOutputs(kafka: Kafka, prefix: string): Promise<SeenOut
   return outputs;
 }
 
-/** All events of a stopped service's store, in the log's order. */
-export async function readEvents(dataDir: string): Promise<SeenEvent[]> {
-  const store = openSqliteEventStore({ dataDir });
+/** All events of the store, in the log's order; closes it. */
+export async function readEvents(store: EventStore): Promise<SeenEvent[]> {
   const events: SeenEvent[] = [];
   try {
     for await (const { stream, data } of store.readAll()) {

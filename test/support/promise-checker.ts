@@ -1,18 +1,26 @@
 /**
  * Checks what a run left behind against what the service promises. It knows nothing of how the service works: only
- * the commands that were sent, the outputs that came, and what the event store holds.
+ * the commands that were sent, the outputs that came, what the event store holds, and the contract.
  */
+import { type Changes, isSame, merged, outstanding, type Section } from './replica-model.js';
 
 export interface SentCommand {
-  /** Its clientToken, unique in the run. */
+  /** Its clientToken, unique in the run; also of what is no command to the service, as a part of its bytes. */
   readonly token: string;
   readonly deviceId: string;
-  readonly expected: 'accepted' | 'rejected';
+  readonly expected: 'accepted' | 'rejected' | 'dead-letter';
+  /** What it changes, where it is accepted; the sections are flat. */
+  readonly state: Changes;
+  /**
+   * Its topic was deleted, perhaps before it was read, or between its recording and its answer. Then neither need be;
+   * but nothing else may have become of it.
+   */
+  readonly mayBeLost?: boolean;
 }
 
 export interface SeenOutput {
   readonly deviceId: string;
-  readonly channel: 'accepted' | 'rejected' | 'delta';
+  readonly channel: 'accepted' | 'rejected' | 'delta' | 'dead-letter';
   /** The document's bytes as text. */
   readonly value: string;
 }
@@ -23,6 +31,19 @@ export interface SeenEvent {
   readonly token: string | undefined;
 }
 
+interface Content {
+  readonly clientToken?: string;
+  readonly version?: number;
+  readonly state?: Section;
+}
+
+interface ReadOutput {
+  readonly deviceId: string;
+  readonly channel: SeenOutput['channel'];
+  readonly value: string;
+  readonly content: Content;
+}
+
 /** One line for each broken promise; empty: all were kept. Outputs and events in the order in which they stand. */
 export function brokenPromises(
   commands: readonly SentCommand[],
@@ -30,9 +51,15 @@ export function brokenPromises(
   events: readonly SeenEvent[],
 ): string[] {
   const broken: string[] = [];
+  const byToken = new Map(commands.map((command) => [command.token, command]));
+  const read = outputs.map((output) => ({ ...output, content: JSON.parse(output.value) as Content }));
   const versions = checkStore(commands, events, broken);
-  checkAnswers(commands, outputs, versions, broken);
-  checkOrder(outputs, broken);
+  checkOrigins(byToken, read, events, broken);
+  checkRepeats(read, broken);
+  checkAnswers(commands, read, versions, broken);
+  checkDeltas(byToken, read, events, broken);
+  checkOrder('accepted', read, broken);
+  checkOrder('delta', read, broken);
   return broken;
 }
 
@@ -53,50 +80,140 @@ function checkStore(
       broken.push(`store: ${token} is recorded twice, as ${versions.get(token)} and ${version}`);
     versions.set(token, version);
   }
-  for (const { token, expected } of commands) {
-    if (expected === 'accepted' && !versions.has(token)) broken.push(`store: ${token} is not recorded`);
-    if (expected === 'rejected' && versions.has(token))
+  for (const { token, expected, mayBeLost } of commands) {
+    const isRecorded = versions.has(token);
+    if (expected === 'accepted' && !isRecorded && mayBeLost !== true) {
+      broken.push(`store: ${token} is not recorded`);
+    }
+    if (expected !== 'accepted' && isRecorded) {
       broken.push(`store: ${token} is recorded, and was to be refused`);
+    }
   }
   return versions;
 }
 
-function checkAnswers(
-  commands: readonly SentCommand[],
-  outputs: readonly SeenOutput[],
-  versions: ReadonlyMap<string, number>,
+/** Everything that is there comes from a command, and belongs to its device. */
+function checkOrigins(
+  byToken: ReadonlyMap<string, SentCommand>,
+  outputs: readonly ReadOutput[],
+  events: readonly SeenEvent[],
   broken: string[],
 ): void {
-  const answers = new Map<string, string>();
-  const answered = { accepted: new Set<string>(), rejected: new Set<string>() };
-  for (const { channel, value } of outputs) {
-    const { clientToken, version } = JSON.parse(value) as { clientToken?: string; version?: number };
-    if (clientToken === undefined) continue;
-    const key = `${channel} ${clientToken}`;
-    const before = answers.get(key);
+  const check = (place: string, token: string | undefined, deviceId: string): void => {
+    const command = token === undefined ? undefined : byToken.get(token);
+    if (command === undefined) broken.push(`${place}: ${deviceId} has something of nobody, ${token}`);
+    else if (command.deviceId !== deviceId) broken.push(`${place}: ${deviceId} has what is ${token}'s`);
+  };
+  for (const { token, deviceId } of events) check('store', token, deviceId);
+  for (const { content, deviceId } of outputs) check('outputs', content.clientToken, deviceId);
+}
+
+/** An output may come again after a crash, byte for byte. */
+function checkRepeats(outputs: readonly ReadOutput[], broken: string[]): void {
+  const texts = new Map<string, string>();
+  for (const { channel, value, content } of outputs) {
+    const key = `${channel} ${content.clientToken}`;
+    const before = texts.get(key);
     if (before !== undefined && before !== value) broken.push(`outputs: ${key} came again as another text`);
-    answers.set(key, value);
-    if (channel === 'delta') continue;
-    answered[channel].add(clientToken);
-    if (channel === 'accepted' && versions.get(clientToken) !== version) {
-      broken.push(`outputs: ${key} says version ${version}, the store ${versions.get(clientToken)}`);
-    }
-  }
-  for (const { token, expected } of commands) {
-    const other = expected === 'accepted' ? 'rejected' : 'accepted';
-    if (!answered[expected].has(token)) broken.push(`outputs: ${token} was not ${expected}`);
-    if (answered[other].has(token)) broken.push(`outputs: ${token} was ${other}`);
+    texts.set(key, value);
   }
 }
 
-/** After a crash a device's outputs may come again from an earlier version on; they never skip one. */
-function checkOrder(outputs: readonly SeenOutput[], broken: string[]): void {
-  const highest = new Map<string, number>();
-  for (const { deviceId, channel, value } of outputs) {
-    if (channel !== 'accepted') continue;
-    const { version } = JSON.parse(value) as { version: number };
-    const before = highest.get(deviceId) ?? 0;
-    if (version > before + 1) broken.push(`outputs: ${deviceId} goes from version ${before} to ${version}`);
-    highest.set(deviceId, Math.max(before, version));
+function checkAnswers(
+  commands: readonly SentCommand[],
+  outputs: readonly ReadOutput[],
+  versions: ReadonlyMap<string, number>,
+  broken: string[],
+): void {
+  const answered = {
+    accepted: new Set<string>(),
+    rejected: new Set<string>(),
+    'dead-letter': new Set<string>(),
+  };
+  for (const { channel, content } of outputs) {
+    const { clientToken, version } = content;
+    if (clientToken === undefined || channel === 'delta') continue;
+    answered[channel].add(clientToken);
+    if (channel === 'accepted' && versions.get(clientToken) !== version) {
+      const recorded = versions.get(clientToken);
+      broken.push(`outputs: accepted ${clientToken} says version ${version}, the store ${recorded}`);
+    }
+  }
+  for (const { token, expected, mayBeLost } of commands) {
+    for (const channel of ['accepted', 'rejected', 'dead-letter'] as const) {
+      const isAnswered = answered[channel].has(token);
+      if (channel !== expected && isAnswered) broken.push(`outputs: ${token} was ${channel}`);
+      if (channel === expected && !isAnswered && mayBeLost !== true)
+        broken.push(`outputs: ${token} was not ${channel}`);
+    }
+  }
+}
+
+/** A delta for each update that left a difference or changed a value, and no other; all that is outstanding in it. */
+function checkDeltas(
+  byToken: ReadonlyMap<string, SentCommand>,
+  outputs: readonly ReadOutput[],
+  events: readonly SeenEvent[],
+  broken: string[],
+): void {
+  const deltas = new Map<string, Content>();
+  for (const { channel, content } of outputs) {
+    if (channel === 'delta' && content.clientToken !== undefined) deltas.set(content.clientToken, content);
+  }
+  const devices = new Map<string, { reported: Section; desired: Section }>();
+  for (const { deviceId, version, token } of events) {
+    const command = token === undefined ? undefined : byToken.get(token);
+    if (token === undefined || command === undefined) continue;
+    const before = devices.get(deviceId) ?? { reported: {}, desired: {} };
+    const after = {
+      reported: merged(before.reported, command.state.reported),
+      desired: merged(before.desired, command.state.desired),
+    };
+    devices.set(deviceId, after);
+    const open = outstanding(after.desired, after.reported);
+    const isChanged = !isSame(before.reported, after.reported) || !isSame(before.desired, after.desired);
+    const isDue = isChanged || Object.keys(open).length > 0;
+    const delta = deltas.get(token);
+    deltas.delete(token);
+    if (delta === undefined) {
+      if (isDue && command.mayBeLost !== true) broken.push(`outputs: delta ${token} did not come`);
+      continue;
+    }
+    if (!isDue) broken.push(`outputs: delta ${token} came for nothing`);
+    if (delta.version !== version) {
+      broken.push(`outputs: delta ${token} says version ${delta.version}, the store ${version}`);
+    }
+    if (!isSame(delta.state ?? {}, open)) {
+      broken.push(`outputs: delta ${token} is ${JSON.stringify(delta.state)}, not ${JSON.stringify(open)}`);
+    }
+  }
+  for (const token of deltas.keys()) broken.push(`outputs: delta ${token} is of nothing that is recorded`);
+}
+
+/**
+ * A device's outputs come in the order of their versions. After a crash they may come again from an earlier one on,
+ * and then, too, none is left out. That none is missing altogether is not looked at here.
+ */
+function checkOrder(channel: 'accepted' | 'delta', outputs: readonly ReadOutput[], broken: string[]): void {
+  const byDevice = new Map<string, number[]>();
+  for (const output of outputs) {
+    if (output.channel !== channel) continue;
+    const versions = byDevice.get(output.deviceId) ?? [];
+    byDevice.set(output.deviceId, versions);
+    versions.push(output.content.version ?? NaN);
+  }
+  for (const [deviceId, versions] of byDevice) {
+    const distinct = [...new Set(versions)].sort((a, b) => a - b);
+    const ranks = new Map(distinct.map((version, index) => [version, index]));
+    let before = -1;
+    for (const version of versions) {
+      const rank = ranks.get(version) ?? 0;
+      if (rank > before + 1) {
+        broken.push(
+          `outputs: ${channel} of ${deviceId} goes from version ${distinct[before] ?? 0} to ${version}`,
+        );
+      }
+      before = rank;
+    }
   }
 }

@@ -1,7 +1,13 @@
-type Section = Record<string, number | null>;
+export type Section = Record<string, number | string | null>;
+
+/** What an update asks for; null: the section is to go. */
+export interface Changes {
+  readonly reported?: Section | null;
+  readonly desired?: Section | null;
+}
 
 export interface ModelCommand {
-  readonly state: { readonly reported?: Section; readonly desired?: Section };
+  readonly state: Changes;
   readonly version?: number;
 }
 
@@ -66,10 +72,7 @@ export class ReplicaModel {
   stateOf(deviceId: string): object | null {
     const { exists, reported, desired } = this.device(deviceId);
     if (!exists) return null;
-    const delta = Object.fromEntries(
-      Object.entries(desired).filter(([key, value]) => reported[key] !== value),
-    );
-    const parts = Object.entries({ desired, reported, delta });
+    const parts = Object.entries({ desired, reported, delta: outstanding(desired, reported) });
     return Object.fromEntries(parts.filter(([, part]) => Object.keys(part).length > 0));
   }
 
@@ -82,12 +85,18 @@ export class ReplicaModel {
   }
 }
 
-function merged(section: Section, patch: Section = {}): Section {
+export function merged(section: Section, patch: Section | null = {}): Section {
+  if (patch === null) return {};
   const entries = Object.entries({ ...section, ...patch }).filter(([, value]) => value !== null);
   return Object.fromEntries(entries);
 }
 
-function isSame(a: Section, b: Section): boolean {
+/** The wishes that are not, or not so, in what is reported. */
+export function outstanding(desired: Section, reported: Section): Section {
+  return Object.fromEntries(Object.entries(desired).filter(([key, value]) => reported[key] !== value));
+}
+
+export function isSame(a: Section, b: Section): boolean {
   const text = (section: Section): string => JSON.stringify(Object.entries(section).sort());
   return text(a) === text(b);
 }

@@ -9,6 +9,9 @@ export type Refusal =
 
 export type DroppedResponse = 'unavailable' | 'hang';
 
+/** A fault that is used up by the call that meets it. */
+export type FaultKind = Refusal['kind'] | `dropped-${DroppedResponse}` | 'slow-subscriber';
+
 /** The features are left out: a client that has only just come asks for them first and would use up the fault. */
 const DEFAULT_KINDS: readonly CallKind[] = ['append', 'read', 'subscribe', 'delete'];
 
@@ -31,6 +34,7 @@ export class ServerFaults {
   #notReady = 0;
   #wrongExpectedVersion = 0;
   readonly #dropped: DroppedResponse[] = [];
+  readonly #met = new Map<FaultKind, number>();
   readonly #abortSubscriptions: () => number;
   readonly #ownPort: () => number;
 
@@ -74,7 +78,18 @@ export class ServerFaults {
 
   /** Ends the live subscriptions with ABORTED as if they had read too slowly; returns how many. */
   abortSubscriptionsAsSlow(): number {
-    return this.#abortSubscriptions();
+    const aborted = this.#abortSubscriptions();
+    if (aborted > 0) this.#meets('slow-subscriber', aborted);
+    return aborted;
+  }
+
+  /** How many calls have met each fault so far. */
+  get met(): ReadonlyMap<FaultKind, number> {
+    return this.#met;
+  }
+
+  #meets(kind: FaultKind, count = 1): void {
+    this.#met.set(kind, (this.#met.get(kind) ?? 0) + count);
   }
 
   /** No faults any more. */
@@ -90,6 +105,12 @@ export class ServerFaults {
 
   /** For the server: the refusal that this call is to meet; using it up. */
   takeRefusal(kind: CallKind): Refusal | undefined {
+    const refusal = this.#refusalOf(kind);
+    if (refusal !== undefined) this.#meets(refusal.kind);
+    return refusal;
+  }
+
+  #refusalOf(kind: CallKind): Refusal | undefined {
     if (this.#unavailable > 0 && this.#unavailableKinds.has(kind)) {
       this.#unavailable -= 1;
       return { kind: 'unavailable' };
@@ -112,6 +133,8 @@ export class ServerFaults {
 
   /** For the server: what is to become of the response to an append that has just been recorded. */
   takeDroppedResponse(): DroppedResponse | undefined {
-    return this.#dropped.shift();
+    const dropped = this.#dropped.shift();
+    if (dropped !== undefined) this.#meets(`dropped-${dropped}`);
+    return dropped;
   }
 }

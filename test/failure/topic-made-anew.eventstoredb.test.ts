@@ -1,0 +1,8 @@
+import { faultyEventStoreDb } from '../support/run-store.js';
+import { survivesTopicMadeAnew } from './kill-scenarios.js';
+
+survivesTopicMadeAnew({
+  storeName: 'EventStoreDB with its faults',
+  openStore: faultyEventStoreDb,
+  commandCount: 30_000,
+});

@@ -1,0 +1,113 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { EventStoreServer } from './index.js';
+
+type Random = () => number;
+type Fault = (server: EventStoreServer, random: Random) => Promise<void> | void;
+
+const integer = (random: Random, from: number, to: number): number =>
+  from + Math.floor(random() * (to - from + 1));
+
+/** Longer than the server itself waits for an append: it takes place, and its answer says that the time ran out. */
+const TOO_LATE_MS = 2_100;
+
+/** Each of them lasts for the time that follows it, and has been met by then or not. */
+const FAULTS: Readonly<Record<string, Fault>> = {
+  'slow appends': ({ faults }, random) => {
+    faults.delayMs = integer(random, 1, 60);
+  },
+  'slow answers': ({ faults }, random) => {
+    faults.delayResponseMs = integer(random, 1, 60);
+  },
+  'late answers': ({ faults }) => {
+    faults.delayResponseMs = TOO_LATE_MS;
+  },
+  'lost answers': ({ faults }, random) => faults.dropResponseAfterAppend(integer(random, 1, 3)),
+  'no answer': ({ faults }) => faults.dropResponseAfterAppend(1, 'hang'),
+  unavailable: ({ faults }, random) => faults.unavailable(integer(random, 1, 3)),
+  'not leader': ({ faults }, random) => faults.notLeader(integer(random, 1, 3)),
+  'not ready': ({ faults }, random) => faults.notReady(integer(random, 1, 20)),
+  'wrong expected version': ({ faults }, random) => faults.wrongExpectedVersion(integer(random, 1, 20)),
+  'slow subscribers': ({ faults }) => void faults.abortSubscriptionsAsSlow(),
+  restart: (server) => server.restart(),
+  outage: async (server, random) => {
+    await server.stop();
+    await sleep(integer(random, 100, 1_500));
+    await server.restart();
+  },
+};
+
+/**
+ * Makes a server misbehave, one fault after another in an order drawn by lot, each kind once in every round, until it
+ * is stopped. Between two faults there is a calm, unless it is relentless: for runs that make few calls. The lots are those of the seed; what they meet is a matter of time.
+ */
+export class FaultStorm {
+  private readonly begun = new Map<string, number>();
+  private readonly stopping = new AbortController();
+  private readonly random: Random;
+  private readonly running: Promise<void>;
+
+  constructor(
+    private readonly server: EventStoreServer,
+    readonly seed: number,
+    private readonly isRelentless = false,
+  ) {
+    this.random = seededRandom(seed);
+    this.running = this.run();
+  }
+
+  /** Ends it; the server is then as it should be. Rejects where the storm itself failed. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+  }
+
+  /** Which kinds have not been there yet. */
+  get missing(): string[] {
+    return Object.keys(FAULTS).filter((name) => !this.begun.has(name));
+  }
+
+  /** In one line: the seed, what was begun, and what calls have met. */
+  get summary(): string {
+    const list = (counts: ReadonlyMap<string, number>): string =>
+      [...counts].map(([name, count]) => `${name} ${count}`).join(', ');
+    return `seed ${this.seed}; begun: ${list(this.begun)}; met by calls: ${list(this.server.faults.met)}`;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      for (const [name, fault] of shuffled(Object.entries(FAULTS), this.random)) {
+        if (this.stopping.signal.aborted) return;
+        this.begun.set(name, (this.begun.get(name) ?? 0) + 1);
+        await fault(this.server, this.random);
+        await sleep(integer(this.random, 50, 300));
+        if (!this.isRelentless) this.server.faults.clear();
+        await sleep(integer(this.random, 100, 900));
+        this.server.faults.clear();
+      }
+    }
+  }
+}
+
+/** The seed of FAULT_SEED, to repeat a run's lots; else another one each time. */
+export function faultSeed(): number {
+  const given = process.env.FAULT_SEED;
+  return given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
+}
+
+/** Mulberry32. */
+function seededRandom(seed: number): Random {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  return items
+    .map((item) => ({ item, lot: random() }))
+    .sort((a, b) => a.lot - b.lot)
+    .map(({ item }) => item);
+}
