@@ -53,6 +53,24 @@ describe('a batch of several steps', () => {
     expect(recorded(service.storage)).toHaveLength(10);
   });
 
+  it('does not wait for the outputs of another partition, but for those of another command topic', async () => {
+    const service = new ReplicaProcess(STEPS);
+    const [updates, others] = [new CommandLog(), new CommandLog('update', 'first-life', undefined, 1)];
+    const deletes = new CommandLog('delete', 'first-life', undefined, 2);
+    updates.send('a', { state: { reported: { n: 1 } } });
+    others.send('b', { state: { reported: { n: 1 } } });
+    deletes.send('a', null);
+    service.publishFaults.push('unavailable');
+
+    await Promise.all([updates, others, deletes].map((log) => service.deliver(log.batch())));
+
+    expect(answers(service.published)).toEqual([
+      'b update.accepted 1',
+      'a update.accepted 1',
+      'a delete.accepted 1',
+    ]);
+  });
+
   it('is not committed before its last outputs are acknowledged', async () => {
     const service = new ReplicaProcess(STEPS);
     service.publishFaults.push(null, null, null, 'crash-before');

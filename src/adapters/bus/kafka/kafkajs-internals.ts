@@ -9,8 +9,8 @@ export interface Encoder {
   buf: Buffer;
   readonly buffer: Buffer;
   offset: number;
-  ensureAvailable(this: Encoder, length: number): void;
-  writeEncoder(this: Encoder, value: EncodedRequest): Encoder;
+  ensureAvailable: (this: Encoder, length: number) => void;
+  writeEncoder: (this: Encoder, value: EncodedRequest) => Encoder;
   writeInt8(value: number): Encoder;
   writeInt16(value: number): Encoder;
   writeInt32(value: number): Encoder;

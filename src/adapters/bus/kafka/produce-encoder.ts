@@ -54,7 +54,7 @@ function isIdempotent({ producerId }: ProduceArguments): boolean {
 export function encodeProduce(
   { acks, timeout, topicData }: ProduceArguments,
   now = Date.now(),
-  take: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
+  take: (bytes: number) => Buffer = (bytes) => Buffer.allocUnsafeSlow(bytes),
 ): EncodedRequest {
   const sizes: number[] = [];
   let total = 2 + 2 + 4 + 4;
