@@ -204,7 +204,11 @@ function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
     sessionTimeoutMs: settings.KAFKA_SESSION_TIMEOUT_MS,
     ssl: tlsOf(settings),
     ...saslOf(settings),
-    metrics: { lag: (topic, partition, messages) => metrics.lagging(topic, partition, messages) },
+    metrics: {
+      lag: (topic, partition, messages) => metrics.lagging(topic, partition, messages),
+      redelivery: (topic, partition) => metrics.redelivering(topic, partition),
+      restart: () => metrics.consumerRestarted(),
+    },
   });
 }
 

@@ -11,6 +11,11 @@ export class Backoff {
     const full = Math.min(this.lastMs, this.firstMs * 2 ** this.attempt++);
     return Math.round(full * (0.5 + Math.random() / 2));
   }
+
+  /** To be called when something succeeded: the next delay is the first again. */
+  reset(): void {
+    this.attempt = 0;
+  }
 }
 
 export function sleep(milliseconds: number): Promise<void> {

@@ -58,7 +58,10 @@ export class RecordStep {
       }
       if (waiting.length > 0) await allEnded(waiting);
       const failed = await this.append(open.filter((work) => work.pending.length > 0));
+      const before = open.length;
       open = open.filter((work) => work.settled < work.items.length);
+      // What stands in the way of some is not in the way of all: the next trouble is a new one.
+      if (open.length < before) backoff.reset();
       if (failed === null) {
         if (open.length > 0) await keepBatchAlive(batch);
         continue;

@@ -27,6 +27,8 @@ export class Metrics implements Observer {
   private readonly repeats: Counter;
   private readonly retries: Counter<'step'>;
   private readonly failures: Counter<'step'>;
+  private readonly redeliveries: Counter<'topic' | 'partition'>;
+  private readonly restarts: Counter;
   private readonly lag: Gauge<'topic' | 'partition'>;
 
   constructor(private readonly logger: Logger) {
@@ -98,6 +100,17 @@ export class Metrics implements Observer {
       labelNames: ['step'],
       registers,
     });
+    this.redeliveries = new Counter({
+      name: 'replica_redeliveries_total',
+      help: 'Units of work that failed as a whole and came again',
+      labelNames: ['topic', 'partition'],
+      registers,
+    });
+    this.restarts = new Counter({
+      name: 'replica_consumer_restarts_total',
+      help: 'Consumers that were given up and made anew',
+      registers,
+    });
     this.lag = new Gauge({
       name: 'replica_lag_messages',
       help: 'Messages of a partition that are not yet processed',
@@ -160,6 +173,16 @@ export class Metrics implements Observer {
   failed(step: string, error: unknown): void {
     this.failures.inc({ step });
     this.logger.error({ step, err: error }, 'Failed for good');
+  }
+
+  /** A unit of work failed as a whole, and comes again. */
+  redelivering(topic: string, partition: number): void {
+    this.redeliveries.inc({ topic, partition });
+  }
+
+  /** The consumer was given up, and a new one made. */
+  consumerRestarted(): void {
+    this.restarts.inc();
   }
 
   /** How far one partition is behind. */

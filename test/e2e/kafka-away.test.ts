@@ -54,5 +54,6 @@ describeWithKafkaStarter('while Kafka is away, the service', () => {
     expect(answer?.body['version']).toBe(2);
     await until('it is ready', async () => (await rest.get('/health/ready')).status === 200);
     expect((await rest.get('/state/lamp')).body['version']).toBe(2);
+    expect((await rest.get('/metrics')).text).toMatch(/^replica_consumer_restarts_total [1-9]/m);
   });
 });

@@ -1,25 +1,3 @@
-/** Delays that double from a first to a last one. */
-export class BackOff {
-  private nextMs: number;
-
-  constructor(
-    private readonly firstMs: number,
-    private readonly lastMs: number,
-  ) {
-    this.nextMs = firstMs;
-  }
-
-  next(): number {
-    const delay = this.nextMs;
-    this.nextMs = Math.min(this.lastMs, delay * 2);
-    return delay;
-  }
-
-  reset(): void {
-    this.nextMs = this.firstMs;
-  }
-}
-
 /** Resolves after so many milliseconds, or as soon as the signal aborts; never rejects. */
 export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Backoff } from '../../../application/backoff.js';
 import {
   BusError,
   COMMAND_CHANNELS,
@@ -15,7 +16,7 @@ import {
 import { silentLogger, type BusLogger } from '../logger.js';
 import { CORRELATION_ID, REPLY_TOPIC } from '../reply-headers.js';
 import { ReplyWaiters } from '../reply-waiters.js';
-import { BackOff, deferred, messageOf, pause, settlesWithin, type Deferred } from '../timing.js';
+import { deferred, messageOf, pause, settlesWithin, type Deferred } from '../timing.js';
 import { CommandQueue } from './command-queue.js';
 
 /** Where replies to this process's own requests go. */
@@ -185,7 +186,7 @@ class InProcessBus implements Bus {
     messages: readonly CommandMessage[],
     handler: BatchHandler,
   ): Promise<void> {
-    const backOff = new BackOff(REDELIVERY_FIRST_MS, REDELIVERY_LAST_MS);
+    const backoff = new Backoff(REDELIVERY_FIRST_MS, REDELIVERY_LAST_MS);
     const isCurrent = (): boolean => !this.givingUp.signal.aborted;
     const batch: CommandBatch = {
       channel,
@@ -201,7 +202,7 @@ class InProcessBus implements Bus {
         this.problem = null;
         return;
       } catch (error) {
-        const delayMs = backOff.next();
+        const delayMs = backoff.nextDelayMs();
         this.problem = `the ${channel} queue is held up: ${messageOf(error)}`;
         this.options.logger.warn(
           { channel, offset: messages[0]?.position.offset, count: messages.length, delayMs, err: error },

@@ -1,5 +1,6 @@
 import type { BatchHandler, CommandBatch, CommandMessage } from '../../../application/ports/bus.js';
-import { BackOff, messageOf, pause } from '../timing.js';
+import { Backoff } from '../../../application/backoff.js';
+import { messageOf, pause } from '../timing.js';
 import type { ResolvedOptions } from './options.js';
 
 const REDELIVERY_FIRST_MS = 100;
@@ -36,7 +37,7 @@ export async function deliver(
 ): Promise<boolean> {
   const { options, heartbeat, stopping, report } = context;
   const { topic, partition, offset } = messages[0].position;
-  const backOff = new BackOff(REDELIVERY_FIRST_MS, REDELIVERY_LAST_MS);
+  const backoff = new Backoff(REDELIVERY_FIRST_MS, REDELIVERY_LAST_MS);
   let lost: Error | undefined;
   const isHeld = (): boolean => lost === undefined && context.isHeld();
   const batch: CommandBatch = {
@@ -79,7 +80,7 @@ export async function deliver(
     if (lost !== undefined) throw lost;
     if (!isHeld() || stopping.aborted) return false;
 
-    const delayMs = backOff.next();
+    const delayMs = backoff.nextDelayMs();
     report(`${topic}[${partition}] is held up at offset ${offset}: ${messageOf(failure)}`);
     options.logger.warn(
       { topic, partition, offset, count: messages.length, delayMs, err: failure },

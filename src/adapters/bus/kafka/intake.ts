@@ -1,5 +1,6 @@
 import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
-import { BackOff, messageOf, pause } from '../timing.js';
+import { Backoff } from '../../../application/backoff.js';
+import { messageOf, pause } from '../timing.js';
 import { withAdmin } from './client.js';
 import type { ResolvedOptions } from './options.js';
 import { Positions } from './positions.js';
@@ -44,11 +45,11 @@ export class Intake {
 
   private async run(handlers: ReadonlyMap<CommandChannel, BatchHandler>): Promise<void> {
     const { options, names, positions } = this;
-    const backOff = new BackOff(RESTART_FIRST_MS, RESTART_LAST_MS);
+    const backoff = new Backoff(RESTART_FIRST_MS, RESTART_LAST_MS);
     let memberId: string | undefined;
     for (let isFirst = true; !this.stopping.signal.aborted; isFirst = false) {
       if (!isFirst) {
-        await pause(backOff.next(), this.stopping.signal);
+        await pause(backoff.nextDelayMs(), this.stopping.signal);
         if (this.stopping.signal.aborted) return;
       }
       const session = new Session({ options, names, handlers, positions, memberId });
@@ -63,7 +64,7 @@ export class Intake {
       } catch (error) {
         reason = messageOf(error);
       }
-      if (session.hasJoined) backOff.reset();
+      if (session.hasJoined) backoff.reset();
       memberId = session.memberId ?? memberId;
       this.problem = `the intake starts again: ${reason}`;
       if (!this.stopping.signal.aborted) {

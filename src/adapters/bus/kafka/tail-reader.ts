@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { Backoff } from '../../../application/backoff.js';
 import type { Consumer, KafkaMessage } from 'kafkajs';
-import { BackOff, deferred, messageOf, pause, settlesWithin } from '../timing.js';
+import { deferred, messageOf, pause, settlesWithin } from '../timing.js';
 import { CLOSE_MS, createKafka, RETRY, withAdmin } from './client.js';
 import type { ResolvedOptions } from './options.js';
 import { settled } from './settled.js';
@@ -59,7 +60,7 @@ export class TailReader {
   }
 
   private async run(): Promise<void> {
-    const backOff = new BackOff(RESTART_FIRST_MS, RESTART_LAST_MS);
+    const backoff = new Backoff(RESTART_FIRST_MS, RESTART_LAST_MS);
     while (!this.stopping.signal.aborted) {
       const { kafka, cutConnections } = createKafka(this.options);
       const consumer = kafka.consumer({
@@ -70,11 +71,11 @@ export class TailReader {
         allowAutoTopicCreation: false,
         retry: { ...RETRY, restartOnFailure: async () => false },
       });
-      const reason = await this.readUntilItEnds(consumer, backOff);
+      const reason = await this.readUntilItEnds(consumer, backoff);
       cutConnections();
       if (this.stopping.signal.aborted) return;
       this.options.logger.warn({ topic: this.topic, reason }, 'Reader of the topic ended, starting another');
-      await pause(backOff.next(), this.stopping.signal);
+      await pause(backoff.nextDelayMs(), this.stopping.signal);
     }
   }
 
@@ -86,7 +87,7 @@ export class TailReader {
     return groupId;
   }
 
-  private async readUntilItEnds(consumer: Consumer, backOff: BackOff): Promise<string> {
+  private async readUntilItEnds(consumer: Consumer, backoff: Backoff): Promise<string> {
     const ended = deferred<string>();
     const onStop = (): void => ended.resolve('stopped');
     this.stopping.signal.addEventListener('abort', onStop);
@@ -98,7 +99,7 @@ export class TailReader {
       () => void pause(CRASH_FOLLOWS_MS, over.signal).then(() => ended.resolve('the consumer stopped')),
     );
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-      backOff.reset();
+      backoff.reset();
       this.place(consumer, payload.memberAssignment[this.topic] ?? []);
     });
     const started = this.startConsumer(consumer).catch((error: unknown) => ended.resolve(messageOf(error)));

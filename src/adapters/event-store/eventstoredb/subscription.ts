@@ -83,7 +83,7 @@ async function* follow(
   signal?.addEventListener('abort', control.stop);
   const forget = dependencies.onClose(control.stop);
   let place = after;
-  let backoff = new Backoff();
+  const backoff = new Backoff();
   try {
     while (!control.stopped) {
       let reason = 'the server ended the subscription';
@@ -110,7 +110,7 @@ async function* follow(
           } else {
             continue;
           }
-          backoff = new Backoff();
+          backoff.reset();
           if (control.stopped) return undefined;
         }
       } catch (error) {
