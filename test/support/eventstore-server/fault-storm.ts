@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FaultKind } from './faults.js';
 import type { EventStoreServer } from './index.js';
 
 type Random = () => number;
@@ -10,7 +11,6 @@ const integer = (random: Random, from: number, to: number): number =>
 /** Longer than the server itself waits for an append: it takes place, and its answer says that the time ran out. */
 const TOO_LATE_MS = 2_100;
 
-/** Each of them lasts for the time that follows it, and has been met by then or not. */
 const FAULTS: Readonly<Record<string, Fault>> = {
   'slow appends': ({ faults }, random) => {
     faults.delayMs = integer(random, 1, 60);
@@ -35,6 +35,19 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     await server.restart();
   },
 };
+
+/** The kinds that last until a call has met them, and what that call counts as. */
+const MET_AS: Readonly<Record<string, FaultKind>> = {
+  'lost answers': 'dropped-unavailable',
+  'no answer': 'dropped-hang',
+  unavailable: 'unavailable',
+  'not leader': 'not-leader',
+  'not ready': 'not-ready',
+  'wrong expected version': 'wrong-expected-version',
+};
+
+/** A service that was killed needs a while until it makes calls again. */
+const MEETING_MS = 15_000;
 
 /**
  * Makes a server misbehave, one fault after another in an order drawn by lot, each kind once in every round, until it
@@ -61,9 +74,12 @@ export class FaultStorm {
     await this.running;
   }
 
-  /** Which kinds have not been there yet. */
+  /** Which kinds have not been there yet, or were met by no call. */
   get missing(): string[] {
-    return Object.keys(FAULTS).filter((name) => !this.begun.has(name));
+    return Object.keys(FAULTS).filter((name) => {
+      const kind = MET_AS[name];
+      return !this.begun.has(name) || (kind !== undefined && this.countOf(kind) === 0);
+    });
   }
 
   /** In one line: the seed, what was begun, and what calls have met. */
@@ -73,12 +89,26 @@ export class FaultStorm {
     return `seed ${this.seed}; begun: ${list(this.begun)}; met by calls: ${list(this.server.faults.met)}`;
   }
 
+  private countOf(kind: FaultKind): number {
+    return this.server.faults.met.get(kind) ?? 0;
+  }
+
+  private async untilMet(kind: FaultKind, before: number): Promise<void> {
+    const end = performance.now() + MEETING_MS;
+    while (this.countOf(kind) === before && performance.now() < end && !this.stopping.signal.aborted) {
+      await sleep(10);
+    }
+  }
+
   private async run(): Promise<void> {
     while (!this.stopping.signal.aborted) {
       for (const [name, fault] of shuffled(Object.entries(FAULTS), this.random)) {
         if (this.stopping.signal.aborted) return;
         this.begun.set(name, (this.begun.get(name) ?? 0) + 1);
+        const kind = MET_AS[name];
+        const before = kind === undefined ? 0 : this.countOf(kind);
         await fault(this.server, this.random);
+        if (kind !== undefined && !this.isRelentless) await this.untilMet(kind, before);
         await sleep(integer(this.random, 50, 300));
         if (!this.isRelentless) this.server.faults.clear();
         await sleep(integer(this.random, 100, 900));
