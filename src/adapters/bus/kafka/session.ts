@@ -281,7 +281,7 @@ export class Session {
         const commit = { partition, offset: String(next), metadata: encodeLog(position.log) };
         await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [commit] }] });
         // Not on the position that was found at first: another partition may have had all of them placed anew.
-        positions.advance(topic, partition, next);
+        positions.advance(topic, partition, { log: position.log, next });
         payload.resolveOffset(String(last.position.offset));
         options.metrics.lag?.(topic, partition, Math.max(0, Number(batch.highWatermark) - next));
       }
