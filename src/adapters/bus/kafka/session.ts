@@ -149,7 +149,7 @@ export class Session {
     });
   }
 
-  /** Lets the unit in hand finish and be committed, for so long at most, and leaves the group. Never rejects. */
+  /** Lets the units in hand finish and be committed, for so long at most, and leaves the group. Never rejects. */
   async close(graceMs: number): Promise<void> {
     clearInterval(this.watch);
     this.stopping.abort();
