@@ -1,16 +1,10 @@
 import { Backoff } from './backoff.js';
 import { BatchAbandoned, INTERNAL_ERROR, pauseBatch } from './batch.js';
-import { type DeviceLocks } from './device-locks.js';
+import { DeviceLocks } from './device-locks.js';
 import { countOutcomes, type DeviceWork, newWork } from './device-work.js';
 import { type Incoming, understand } from './incoming.js';
 import { type Message } from './outputs.js';
-import {
-  type Bus,
-  BusError,
-  type CommandBatch,
-  type CommandChannel,
-  type CommandMessage,
-} from './ports/bus.js';
+import { type Bus, BusError, type CommandBatch, type CommandMessage } from './ports/bus.js';
 import { type RecordDependencies, type RecordOptions, RecordStep } from './record-step.js';
 
 export interface ProcessOptions extends RecordOptions {
@@ -29,14 +23,6 @@ export interface ProcessDependencies extends RecordDependencies {
 
 const DEFAULT_STEP_COUNT = 250;
 
-/** Outputs that are being published, and where their commands came from. */
-interface Publishing {
-  readonly channel: CommandChannel;
-  readonly partition: number | undefined;
-  /** Never rejects. */
-  readonly ended: Promise<void>;
-}
-
 /**
  * Processes update and delete commands, a step of a batch at a time: a step is grouped by device, each device's
  * commands are decided in order, the events of all devices are appended together, then all outputs are published
@@ -44,7 +30,8 @@ interface Publishing {
  */
 export class ProcessCommands {
   private readonly step: RecordStep;
-  private readonly publishing = new Set<Publishing>();
+  /** A device's outputs go out in the order in which they were recorded, whatever batches its commands came in. */
+  private readonly order = new DeviceLocks();
 
   constructor(private readonly deps: ProcessDependencies) {
     this.step = new RecordStep(deps);
@@ -63,7 +50,12 @@ export class ProcessCommands {
         const works = this.group(batch, batch.messages.slice(from, from + stepCount), messages);
         await this.deps.locks.run(works.keys(), async () => {
           await this.step.record(batch, [...works.values()]);
-          publishing = this.publishInOrder(batch, messages.flat(), publishing);
+          // A place in the order is taken before the devices are let go.
+          const before = publishing;
+          publishing = this.order.run(works.keys(), async () => {
+            await before;
+            await this.publish(batch, messages.flat());
+          });
           publishing.catch(() => (isLost = true));
         });
         countOutcomes(works.values(), outcomes);
@@ -124,29 +116,6 @@ export class ProcessCommands {
       });
     }
     return works;
-  }
-
-  /**
-   * Publishes after `before`, and after all that may be of the same devices: outputs of a device go out in the order
-   * in which they were recorded. In one channel each device has one partition; what the other channel has recorded of
-   * it may be on the way from any.
-   */
-  private publishInOrder(
-    batch: CommandBatch,
-    messages: readonly Message[],
-    before: Promise<void>,
-  ): Promise<void> {
-    const { channel, messages: commands } = batch;
-    const partition = commands[0]?.position.partition;
-    const earlier = [before];
-    for (const other of this.publishing) {
-      if (other.channel !== channel || other.partition === partition) earlier.push(other.ended);
-    }
-    const published = Promise.all(earlier).then(() => this.publish(batch, messages));
-    const publishing = { channel, partition, ended: published.catch(() => undefined) };
-    this.publishing.add(publishing);
-    void publishing.ended.then(() => this.publishing.delete(publishing));
-    return published;
   }
 
   private async publish(batch: CommandBatch, messages: readonly Message[]): Promise<void> {

@@ -4,7 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import kafkajs from 'kafkajs';
 import { MAX_UNFOLDED_BYTES } from '../../src/adapters/bus/kafka/codecs.js';
-import { type CommandMessage, type OutputMessage } from '../../src/application/ports/bus.js';
+import {
+  type CommandMessage,
+  type OutputMessage,
+  type ReplyMessage,
+} from '../../src/application/ports/bus.js';
 import { collect, handlersFor, output, replyTo, signal, until } from '../contracts/bus.contract.js';
 import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.js';
 import { describeWithKafka, describeWithKafkaStarter } from '../support/kafka.js';
@@ -229,6 +233,26 @@ describeWithKafka('The intake of the Kafka bus', (brokers) => {
     });
   });
 
+  it('answers askers side by side, whatever becomes of the topic of one of them', async () => {
+    const before = openSockets();
+    const bus = await bench.connected();
+    const admin = await bench.admin();
+    const [gone, theirs] = [`${bench.prefix}-gone`, `${bench.prefix}-theirs`];
+    await admin.createTopics({
+      topics: [gone, theirs].map((topic) => ({ topic, numPartitions: 1 })),
+      waitForLeaders: true,
+    });
+    await Promise.all([gone, theirs, gone, theirs].map((topic) => bus.publish([reply(topic)])));
+    await admin.deleteTopics({ topics: [gone] });
+    await Promise.all([gone, theirs, theirs].map((topic) => bus.publish([reply(topic)])));
+    const [offsets] = await admin.fetchTopicOffsets(theirs);
+    expect(offsets?.high).toBe('4');
+
+    await bus.stop();
+    await admin.disconnect();
+    await until(() => openSockets() <= before);
+  });
+
   it('leaves no group behind that only it used', async () => {
     const bus = await bench.connected();
     const leave = await bus.listen('update.accepted', () => undefined);
@@ -356,4 +380,19 @@ async function kcat(
 /** Lines that no codec can make shorter. */
 function noise(count: number): string[] {
   return Array.from({ length: count }, () => gzipSync(randomBytes(300)).toString('base64'));
+}
+
+function openSockets(): number {
+  return process.getActiveResourcesInfo().filter((each) => each === 'TCPSocketWrap').length;
+}
+
+function reply(topic: string): ReplyMessage {
+  return {
+    channel: 'reply',
+    topic,
+    partition: null,
+    key: 'lamp',
+    value: '{}',
+    headers: { kafka_correlationId: 'c' },
+  };
 }

@@ -155,6 +155,6 @@ export interface Bus {
   /** Null when commands are taken and outputs can be sent now; otherwise why not, in one line. */
   health(): string | null;
 
-  /** Stops the intake (finishes and commits the batch in hand, within the shutdown time), then the rest. Idempotent. */
+  /** Stops the intake (finishes and commits the batches in hand, within the shutdown time), then the rest. Idempotent. */
   stop(): Promise<void>;
 }

@@ -71,6 +71,25 @@ describe('a batch of several steps', () => {
     ]);
   });
 
+  it('keeps the order of a device whose commands come in two partitions of one topic', async () => {
+    const service = new ReplicaProcess(STEPS);
+    const [first, second] = [new CommandLog(), new CommandLog('update', 'first-life', undefined, 1)];
+    first.send('a', { state: { reported: { n: 1 } } });
+    first.send('b', { state: { reported: { n: 1 } } });
+    second.send('c', { state: { reported: { n: 1 } } });
+    second.send('a', { state: { reported: { n: 2 } } });
+    service.publishFaults.push('unavailable');
+
+    await Promise.all([first, second].map((log) => service.deliver(log.batch())));
+
+    expect(answers(service.published)).toEqual([
+      'a update.accepted 1',
+      'b update.accepted 1',
+      'c update.accepted 1',
+      'a update.accepted 2',
+    ]);
+  });
+
   it('is not committed before its last outputs are acknowledged', async () => {
     const service = new ReplicaProcess(STEPS);
     service.publishFaults.push(null, null, null, 'crash-before');

@@ -41,6 +41,7 @@ interface Connected {
  */
 export class ForeignReplies {
   private connected: Connected | undefined;
+  private turn: Promise<void> = Promise.resolve();
   /** Partitions by topic; 0: it does not exist. */
   private readonly partitions = new LRUCache<string, number>({ max: MAX_KNOWN_COUNT });
 
@@ -50,7 +51,14 @@ export class ForeignReplies {
    * Rejects only when Kafka does not answer. A reply that can never be delivered is logged and dropped, and so is what
    * is left when the time is over: an asker's topic must not hold up everybody's outputs.
    */
-  async send(replies: readonly ReplyMessage[]): Promise<void> {
+  send(replies: readonly ReplyMessage[]): Promise<void> {
+    // One call after the other: a topic that is missing costs the producer, which must not be another call's.
+    const sent = this.turn.then(() => this.sendNow(replies));
+    this.turn = sent.catch(() => undefined);
+    return sent;
+  }
+
+  private async sendNow(replies: readonly ReplyMessage[]): Promise<void> {
     const deadline = Date.now() + BUDGET_MS;
     const byTopic = new Map<string, ReplyMessage[]>();
     for (const reply of replies) {

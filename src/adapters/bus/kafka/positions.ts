@@ -27,10 +27,10 @@ export class Positions {
     return this.byPartition.get(keyOf(topic, partition));
   }
 
-  /** Everything before `next` is processed. */
-  advance(topic: string, partition: number, next: number): void {
+  /** Everything before `next` is processed in this life of the log; nothing is said of another one. */
+  advance(topic: string, partition: number, { log, next }: Position): void {
     const position = this.get(topic, partition);
-    if (position !== undefined) position.next = next;
+    if (position?.log === log) position.next = next;
   }
 
   /** Finds where to start in each assigned partition. Rejects when a topic is missing or a broker does not answer. */

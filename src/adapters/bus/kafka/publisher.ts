@@ -176,7 +176,7 @@ export class Publisher {
       else this.options.logger.warn({ topic: reply.topic }, 'Reply to one of the own topics is refused');
     }
     await this.sendAll(own);
-    await this.foreignReplies.send(foreign);
+    if (foreign.length > 0) await this.foreignReplies.send(foreign);
   }
 
   private addressedReply({ channel, topic, partition, key, value, headers }: ReplyMessage): Outgoing {

@@ -149,7 +149,7 @@ export class Session {
     });
   }
 
-  /** Lets the unit in hand finish and be committed, for so long at most, and leaves the group. Never rejects. */
+  /** Lets the units in hand finish and be committed, for so long at most, and leaves the group. Never rejects. */
   async close(graceMs: number): Promise<void> {
     clearInterval(this.watch);
     this.stopping.abort();
@@ -281,7 +281,7 @@ export class Session {
         const commit = { partition, offset: String(next), metadata: encodeLog(position.log) };
         await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [commit] }] });
         // Not on the position that was found at first: another partition may have had all of them placed anew.
-        positions.advance(topic, partition, next);
+        positions.advance(topic, partition, { log: position.log, next });
         payload.resolveOffset(String(last.position.offset));
         options.metrics.lag?.(topic, partition, Math.max(0, Number(batch.highWatermark) - next));
       }
