@@ -27,6 +27,7 @@ export class Histories {
   constructor(
     private readonly random: () => number,
     private readonly deviceCount: number,
+    private readonly prefix = '',
   ) {}
 
   /** Appends commands, each of another device where there are enough. */
@@ -42,7 +43,7 @@ export class Histories {
   }
 
   private next(): StreamAppend | null {
-    const deviceId = `device-${this.below(this.deviceCount)}`;
+    const deviceId = `${this.prefix}device-${this.below(this.deviceCount)}`;
     const replica = this.replicas.get(deviceId) ?? emptyReplica(deviceId);
     this.replicas.set(deviceId, replica);
     const offset = this.count++;
