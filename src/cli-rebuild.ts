@@ -7,10 +7,10 @@ import { openEventStore, type StoreAddress } from './open-event-store.js';
 
 /** Nobody else waits for this process, so its batches are larger than the service's. */
 export const REBUILD_OPTIONS: ProjectOptions = {
-  batchCount: 10_000,
-  batchBytes: 16 * 1024 * 1024,
+  batchCount: 40_000,
+  batchBytes: 48 * 1024 * 1024,
   delayMs: 100,
-  cacheBytes: 128 * 1024 * 1024,
+  cacheBytes: 256 * 1024 * 1024,
 };
 
 /**

@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Origin } from '../replica/events.js';
 import { deviceOf } from '../replica/stored.js';
 import { type DeviceView, emptyView, evolveView, rowOfView, viewOfRow } from './device-view.js';
 import { EventStoreError, type RecordedEvent } from './ports/event-store.js';
 import { type DeviceRow, type ReadModel } from './ports/read-model.js';
-import { decode } from './replicas.js';
+import { decodeEvent } from './replicas.js';
 
 /** An event that the store found damaged: there is nothing of it but its place. */
 export interface DamagedEvent {
@@ -21,6 +22,13 @@ export class UnreadableRowError extends Error {
     this.name = 'UnreadableRowError';
   }
 }
+
+/** A view keeps nothing of where its events came from. */
+const NOBODY: Origin = {
+  commandId: '',
+  fingerprint: '',
+  source: { topic: '', partition: 0, offset: 0, timestamp: 0, log: '' },
+};
 
 /** After so many events or rows the event loop has a turn. */
 const TURN_COUNT = 128;
@@ -108,8 +116,7 @@ export class BatchFolder {
       return this.break(view, `${gap} missing from ${event.stream}`);
     }
     try {
-      const { event: content, origin } = decode(event);
-      evolveView(view, content, origin, event.revision);
+      evolveView(view, decodeEvent(event), NOBODY, event.revision);
       return true;
     } catch (error) {
       if (!(error instanceof EventStoreError)) throw error;
