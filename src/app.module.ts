@@ -14,15 +14,20 @@ import { CommandsController } from './adapters/bus/commands.controller.js';
 import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
+import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
+import { ProjectionsController } from './adapters/http/projections.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
-import { BUS, OBSERVER, STORE } from './adapters/http/tokens.js';
+import { BUS, OBSERVER, PROJECTIONS, READ_MODEL, STORE } from './adapters/http/tokens.js';
+import { openSqliteReadModel } from './adapters/read-model/sqlite/sqlite-read-model.js';
 import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
 import { DeviceLocks } from './application/device-locks.js';
 import { Outputs } from './application/outputs.js';
 import { type Bus, COMMAND_CHANNELS, OUTPUT_CHANNELS } from './application/ports/bus.js';
 import { type EventStore } from './application/ports/event-store.js';
+import { type ReadModel } from './application/ports/read-model.js';
 import { ProcessCommands, type ProcessOptions } from './application/process-commands.js';
+import { Projections } from './application/projections.js';
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
 import { Replicas } from './application/replicas.js';
 import { Snapshots } from './application/snapshots.js';
@@ -31,6 +36,8 @@ import { Metrics } from './observability/metrics.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
 
 const SNAPSHOTS = Symbol('snapshots');
+/** Of the events whose rows are written together. */
+const PROJECTION_BATCH_BYTES = 4 * 1024 * 1024;
 
 /** Released last, when neither HTTP nor the bus needs it any more. */
 @Injectable()
@@ -38,9 +45,13 @@ class StoreCloser implements OnApplicationShutdown {
   constructor(
     @Inject(STORE) private readonly store: EventStore,
     @Inject(SNAPSHOTS) private readonly snapshots: Snapshots | null,
+    @Inject(READ_MODEL) private readonly readModel: ReadModel | null,
+    @Inject(PROJECTIONS) private readonly projections: Projections | null,
   ) {}
 
   async onApplicationShutdown(): Promise<void> {
+    await this.projections?.stop();
+    await this.readModel?.close();
     await this.snapshots?.close();
     await this.store.close();
   }
@@ -49,8 +60,14 @@ class StoreCloser implements OnApplicationShutdown {
 /** Metrics that are read from live objects when they are asked for. */
 @Injectable()
 class MetricsWiring {
-  constructor(@Inject(OBSERVER) metrics: Metrics, replicas: Replicas, followers: DeviceFollowers) {
+  constructor(
+    @Inject(OBSERVER) metrics: Metrics,
+    replicas: Replicas,
+    followers: DeviceFollowers,
+    @Inject(PROJECTIONS) projections: Projections | null,
+  ) {
     metrics.watch(replicas, () => followers.count);
+    if (projections !== null) metrics.projections.watch(() => projections.status());
   }
 }
 
@@ -62,7 +79,7 @@ export class AppModule {
   /**
    * The only place that knows which adapters run.
    *
-   * Its providers throw `SettingsError`, `EventStoreError` or `BusError`, in one line that names the variable, where
+   * Its providers throw `SettingsError`, `EventStoreError`, `ReadModelError` or `BusError`, in one line that names the variable, where
    * the service cannot start.
    */
   static create(settings: Settings, logger: Logger): DynamicModule {
@@ -114,6 +131,32 @@ export class AppModule {
         useFactory: (store: EventStore) => openSnapshots(settings, store, metrics),
       },
       {
+        provide: READ_MODEL,
+        inject: [STORE, BUS],
+        useFactory: (store: EventStore, bus: Bus) => openReadModel(settings, logger, store, bus),
+      },
+      {
+        provide: PROJECTIONS,
+        inject: [STORE, READ_MODEL],
+        useFactory: (store: EventStore, model: ReadModel | null) => {
+          if (model === null) return null;
+          const projections = new Projections({
+            store,
+            model,
+            observer: metrics.projections,
+            clock,
+            options: {
+              batchCount: settings.PROJECTION_BATCH_COUNT,
+              batchBytes: PROJECTION_BATCH_BYTES,
+              delayMs: settings.PROJECTION_DELAY_MS,
+              cacheBytes: settings.PROJECTION_CACHE_BYTES,
+            },
+          });
+          projections.start();
+          return projections;
+        },
+      },
+      {
         provide: Replicas,
         inject: [STORE, SNAPSHOTS],
         useFactory: (store: EventStore, snapshots: Snapshots | null) =>
@@ -153,7 +196,7 @@ export class AppModule {
         { module: StateHttpModule, controllers: [StateController] },
         RouterModule.register([{ path: prefix, module: StateHttpModule }]),
       ],
-      controllers: [CommandsController, OpsController],
+      controllers: [CommandsController, OpsController, FleetController, ProjectionsController],
     };
   }
 }
@@ -170,6 +213,22 @@ function openSnapshots(settings: Settings, store: EventStore, metrics: Metrics):
   } catch (error) {
     metrics.snapshotFailed('open', error);
     return null;
+  }
+}
+
+/** Null: this process keeps none, as was asked for. What cannot be used ends the start, as the event store's does. */
+async function openReadModel(
+  settings: Settings,
+  logger: Logger,
+  store: EventStore,
+  bus: Bus,
+): Promise<ReadModel | null> {
+  if (settings.PROJECTIONS === 'off') return null;
+  try {
+    return openSqliteReadModel(settings.DATA_DIR, logger);
+  } catch (error) {
+    await Promise.allSettled([bus.stop(), store.close()]);
+    throw error;
   }
 }
 

@@ -5,6 +5,8 @@ import { compareEvents, type Comparison } from './application/compare-events.js'
 import { copyEvents } from './application/copy-events.js';
 import { type EventStore } from './application/ports/event-store.js';
 import { Progress } from './cli-progress.js';
+import { rebuildProjections } from './cli-rebuild.js';
+import { readSettings } from './config/settings.js';
 import {
   openEventStore,
   type OpenStoreOptions,
@@ -13,19 +15,26 @@ import {
 } from './open-event-store.js';
 
 const USAGE = `usage: device-state-replica copy-events --from STORE --to STORE
+       device-state-replica projections rebuild [--from STORE] [--data-dir DIR]
 
-Copies the whole log of one event store to another, in its order: ids, types,
+copy-events copies the whole log of one event store to another, in its order: ids, types,
 data, metadata and the revisions of each stream stay as they are. A copy that
 was interrupted goes on where it stopped when it is run again. At the end both
 sides are read and compared, stream by stream. No service may use either of
 them meanwhile.
 
+projections rebuild builds the read model in DIR (default: DATA_DIR, or ./data)
+anew from the event store (default: EVENTSTORE_CONNECTION_STRING, or SQLite in
+DIR) beside the one that is there, and swaps the two. One that was interrupted
+goes on where it was when it is run again. A service that owns the SQLite store
+does it itself: POST /ops/projections/rebuild.
+
 STORE   sqlite:DIR         the SQLite store in the folder DIR (DATA_DIR)
         esdb://HOST:PORT   EventStoreDB or KurrentDB; any of its connection
                            strings
 
-Exit code 0: copied, and both sides are the same. 1: it failed, or they are
-not. 2: it was called in a wrong way.
+Exit code 0: done; of a copy, and both sides are the same. 1: it failed, or
+they are not. 2: it was called in a wrong way. 130: interrupted.
 `;
 
 /** Called in a wrong way; the message is one line. */
@@ -39,12 +48,28 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const [command, ...others] = positionals;
   if (command === undefined) throw new UsageError('no command; see --help');
+  if (command === 'projections') return projections(others, values);
   if (command !== 'copy-events') throw new UsageError(`unknown command '${command}'; see --help`);
   if (others.length > 0) throw new UsageError(`unexpected argument '${others[0]}'; see --help`);
+  if (values['data-dir'] !== undefined) throw new UsageError('--data-dir is for projections; see --help');
   const from = addressOf('--from', values.from);
   const to = addressOf('--to', values.to);
   if (placeOf(from) === placeOf(to)) throw new UsageError('--from and --to are the same store');
   return copy(from, to);
+}
+
+function projections(
+  others: readonly string[],
+  values: { readonly from?: string; readonly to?: string; readonly 'data-dir'?: string },
+): Promise<number> {
+  const [action, ...rest] = others;
+  if (action !== 'rebuild') throw new UsageError(`projections ${action ?? ''}: must be rebuild; see --help`);
+  if (rest.length > 0) throw new UsageError(`unexpected argument '${rest[0]}'; see --help`);
+  if (values.to !== undefined) throw new UsageError('--to is not for projections; see --help');
+  const { DATA_DIR, EVENTSTORE_CONNECTION_STRING } = readSettings(process.env);
+  const dataDir = values['data-dir'] ?? DATA_DIR;
+  const from = values.from ?? EVENTSTORE_CONNECTION_STRING?.trim() ?? `sqlite:${dataDir}`;
+  return rebuildProjections(addressOf('--from', from), dataDir);
 }
 
 function parse(args: readonly string[]) {
@@ -55,6 +80,7 @@ function parse(args: readonly string[]) {
       options: {
         from: { type: 'string' },
         to: { type: 'string' },
+        'data-dir': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     });

@@ -3,7 +3,13 @@ import { type ReplicaEvent, type Origin } from '../replica/events.js';
 import { countBytes, evolve } from '../replica/evolve.js';
 import { type JsonValue } from '../replica/json.js';
 import { emptyReplica, type Replica } from '../replica/replica.js';
-import { decodeStored, streamOf, UnknownEventError } from '../replica/stored.js';
+import {
+  decodeStored,
+  decodeStoredEvent,
+  METADATA_START,
+  streamOf,
+  UnknownEventError,
+} from '../replica/stored.js';
 import { EventStoreError, type EventStore, type RecordedEvent } from './ports/event-store.js';
 import { type Observer } from './ports/observer.js';
 import { type Snapshots, type StartOptions } from './snapshots.js';
@@ -16,9 +22,30 @@ export interface StoredCommand {
 
 /** An event's parsed content. Throws {@link EventStoreError} `corrupt`, naming the event, where it cannot be read. */
 export function decode(recorded: RecordedEvent): { event: ReplicaEvent; origin: Origin } {
-  try {
+  return naming(recorded, () => {
     const data = JSON.parse(recorded.data.toString('utf8')) as JsonValue;
     return decodeStored(recorded.type, data, JSON.parse(recorded.metadata.toString('utf8')) as JsonValue);
+  });
+}
+
+const METADATA_START_BYTES = Buffer.from(METADATA_START);
+
+/**
+ * As {@link decode}, without the origin: where the metadata begins as this version writes it, the rest of it is not
+ * read, which is nearly half of the work.
+ */
+export function decodeEvent(recorded: RecordedEvent): ReplicaEvent {
+  const { type, data, metadata } = recorded;
+  const start = METADATA_START_BYTES;
+  if (metadata.length < start.length || start.compare(metadata, 0, start.length) !== 0) {
+    return decode(recorded).event;
+  }
+  return naming(recorded, () => decodeStoredEvent(type, JSON.parse(data.toString('utf8')) as JsonValue));
+}
+
+function naming<T>(recorded: RecordedEvent, read: () => T): T {
+  try {
+    return read();
   } catch (error) {
     if (!(error instanceof UnknownEventError) && !(error instanceof SyntaxError)) throw error;
     const place = `${recorded.stream} revision ${recorded.revision}`;

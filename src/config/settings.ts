@@ -110,6 +110,14 @@ export class Settings {
   /** Bounds of one unit of work. */
   @Whole(1, 10_000) BATCH_MAX_COUNT: number = 2000;
   @Whole(KIB, 64 * MIB) BATCH_MAX_BYTES: number = 2 * MIB;
+  /** Whether this process keeps the read model, from which lists over devices are answered. */
+  @OneOf('on', 'off') PROJECTIONS: string = 'off';
+  /** The most events whose rows are written together. */
+  @Whole(1, 100_000) PROJECTION_BATCH_COUNT: number = 2000;
+  /** How long an event may wait for others, so that their rows are written together. */
+  @Whole(0, 60_000) PROJECTION_DELAY_MS: number = 100;
+  /** Estimated memory of the devices that the projection keeps between batches. */
+  @Whole(0, 64 * 1024 * MIB) PROJECTION_CACHE_BYTES: number = 64 * MIB;
   /** How long REST waits for the answer to a command. */
   @Whole(100, 600_000) REQUEST_TIMEOUT_MS: number = 10_000;
   /** How long a stop waits for the work in hand. */
@@ -127,7 +135,7 @@ const SECRET = /PASSWORD$|CONNECTION_STRING$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(EVENTSTORE_CON|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(EVENTSTORE_CON|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.

@@ -72,6 +72,19 @@ export function decodeStored(type: string, data: JsonValue, metadata: JsonValue)
   return { event: eventOf(type, data), origin: originOf(metadata, type) };
 }
 
+/** What the metadata of an event of this schema begins with, as {@link encodeMetadata} writes it. */
+export const METADATA_START = `{"schema":${SCHEMA_VERSION},`;
+
+/**
+ * Reads a stored event of this version's schema without its origin, for who only folds states.
+ *
+ * @throws {UnknownEventError} for an unknown type, or members that are not as stored
+ */
+export function decodeStoredEvent(type: string, data: JsonValue): ReplicaEvent {
+  if (!isObject(data)) throw new UnknownEventError(`${type}: data and metadata must be objects`);
+  return eventOf(type, data);
+}
+
 function eventOf(type: string, data: JsonObject): ReplicaEvent {
   const token = own(data, 'clientToken');
   if (token !== undefined && typeof token !== 'string') {

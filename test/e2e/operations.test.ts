@@ -69,6 +69,8 @@ describe('for those who run it, the service', () => {
     );
     expect(routes.sort()).toEqual([
       'delete /state/{deviceId}',
+      'get /fleet',
+      'get /fleet/count',
       'get /state/{deviceId}',
       'get /state/{deviceId}/delta',
       'get /state/{deviceId}/events',

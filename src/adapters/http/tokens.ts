@@ -2,3 +2,6 @@
 export const BUS = Symbol('bus');
 export const STORE = Symbol('event store');
 export const OBSERVER = Symbol('observer');
+/** Null: this process keeps no read model. */
+export const READ_MODEL = Symbol('read model');
+export const PROJECTIONS = Symbol('projections');

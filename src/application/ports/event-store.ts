@@ -61,14 +61,25 @@ export type EventStoreErrorCode =
   /** Wrong use: an empty append, a bad id. Never retried. */
   | 'invalid';
 
+/** Where an event stands that cannot be read. */
+export interface DamagedPlace {
+  /** Null: that is lost too. */
+  readonly stream: string | null;
+  readonly position: bigint;
+}
+
 export class EventStoreError extends Error {
+  /** With `corrupt`, in a read of the whole log: the event that ended it, where one could go on after it. */
+  readonly damaged: DamagedPlace | undefined;
+
   constructor(
     readonly code: EventStoreErrorCode,
     message: string,
-    options?: { cause?: unknown },
+    options?: { cause?: unknown; damaged?: DamagedPlace },
   ) {
     super(message, options);
     this.name = 'EventStoreError';
+    this.damaged = options?.damaged;
   }
 
   /** True where the same call can succeed later. */

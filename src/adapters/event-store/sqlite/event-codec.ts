@@ -1,5 +1,9 @@
 import { crc32 } from 'node:zlib';
-import { EventStoreError, type RecordedEvent } from '../../../application/ports/event-store.js';
+import {
+  type DamagedPlace,
+  EventStoreError,
+  type RecordedEvent,
+} from '../../../application/ports/event-store.js';
 
 /** The columns of {@link EVENT_COLUMNS}, in their order: arrays cost half of what objects cost to read. */
 export type EventRow = readonly [
@@ -74,13 +78,13 @@ export function toRecordedEvent(row: EventRow, stream: string | null): RecordedE
   const [position, streamId, revision, eventId, type, recordedAt, checksum, data, metadata] = row;
   const actual = checksumOf(position, streamId, revision, eventId, type, recordedAt, data, metadata);
   if (stream === null || eventId.length !== 16 || actual !== checksum) {
-    throw corruptEvent(stream ?? `number ${streamId}`, revision);
+    throw corruptEvent(stream ?? `number ${streamId}`, revision, { stream, position: BigInt(position) });
   }
   const id = bytesToUuid(eventId);
   return { id, type, data, metadata, stream, revision, position: BigInt(position), recordedAt };
 }
 
-export function corruptEvent(stream: string, revision: number): EventStoreError {
+export function corruptEvent(stream: string, revision: number, damaged?: DamagedPlace): EventStoreError {
   const message = `the event ${revision} of stream '${stream}' is damaged: it is missing or fails its checksum`;
-  return new EventStoreError('corrupt', message);
+  return new EventStoreError('corrupt', message, damaged === undefined ? {} : { damaged });
 }

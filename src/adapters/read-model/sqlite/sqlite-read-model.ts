@@ -1,0 +1,245 @@
+import { join, resolve } from 'node:path';
+import type Database from 'better-sqlite3';
+import {
+  type Checkpoint,
+  type DeviceRow,
+  type FleetCount,
+  type FleetPage,
+  type FleetQuery,
+  type Generation,
+  type Proof,
+  type ReadModel,
+  ReadModelError,
+  type RowsWritten,
+} from '../../../application/ports/read-model.js';
+import { isDamage, openDatabase, type ReadModelLogger, removeFile, toReadModelError } from './database.js';
+import { type GenerationRow, Statements, statusAt, statusNumber, type StoredRow } from './statements.js';
+
+/** The name of the file in its folder. */
+export const READ_MODEL_FILE = 'read-model.db';
+
+interface Open {
+  readonly db: Database.Database;
+  readonly statements: Statements;
+}
+
+/** Throws as {@link openDatabase}. */
+export function openSqliteReadModel(dataDir: string, logger: ReadModelLogger): SqliteReadModel {
+  return new SqliteReadModel(join(resolve(dataDir), READ_MODEL_FILE), logger);
+}
+
+/** The read model in one SQLite file. Several processes may use it: the expected checkpoint keeps them apart. */
+export class SqliteReadModel implements ReadModel {
+  private current: Open | null;
+
+  constructor(
+    private readonly path: string,
+    private readonly logger: ReadModelLogger,
+  ) {
+    this.current = open(path, logger);
+  }
+
+  generations(): Promise<Generation[]> {
+    return this.run(({ statements }) => statements.generations.all().map(generationOf));
+  }
+
+  begin(schema: number): Promise<Generation> {
+    return this.run(({ db, statements }) =>
+      db
+        .transaction(() => {
+          statements.forgetBuilding.run();
+          const { lastInsertRowid } = statements.begin.run(schema);
+          return { id: Number(lastInsertRowid), isActive: false, schema, checkpoint: null };
+        })
+        .immediate(),
+    );
+  }
+
+  activate(id: number, { force = false }: { readonly force?: boolean } = {}): Promise<boolean> {
+    return this.run(({ db, statements }) =>
+      db
+        .transaction(() => {
+          const all = statements.generations.all().map(generationOf);
+          const next = all.find((generation) => generation.id === id);
+          if (next === undefined) throw superseded(id);
+          const active = all.find(({ isActive }) => isActive);
+          if (active?.id === id) return true;
+          if (!force && (active?.checkpoint?.position ?? -1n) > (next.checkpoint?.position ?? -1n))
+            return false;
+          statements.forgetActive.run();
+          statements.activate.run(id);
+          return true;
+        })
+        .immediate(),
+    );
+  }
+
+  load(id: number, deviceIds: readonly string[]): Promise<DeviceRow[]> {
+    return this.run(({ statements }) =>
+      deviceIds.flatMap((deviceId) => {
+        const row = statements.load.get(id, deviceId);
+        return row === undefined ? [] : [rowOf(row)];
+      }),
+    );
+  }
+
+  write(id: number, { rows, expected, checkpoint }: RowsWritten): Promise<void> {
+    return this.run(({ db, statements }) =>
+      db
+        .transaction(() => {
+          const { position, proof } = checkpoint;
+          const moved = statements.advance.run(
+            String(position),
+            proof === null ? null : JSON.stringify({ ...proof, position: String(proof.position) }),
+            id,
+            expected === null ? null : String(expected),
+          );
+          if (moved.changes !== 1) throw superseded(id);
+          for (const row of rows) {
+            statements.put.run(
+              id,
+              row.deviceId,
+              row.revision,
+              row.version,
+              statusNumber(row.status),
+              row.lastReported,
+              row.lastDesired,
+              row.since,
+              row.sinceVersion,
+              row.priorSince,
+              row.outstanding,
+              row.broken,
+              row.text,
+            );
+          }
+        })
+        .immediate(),
+    );
+  }
+
+  sweep(maxCount: number): Promise<boolean> {
+    return this.run(({ db, statements }) =>
+      db
+        .transaction(() => {
+          let after = 0;
+          for (;;) {
+            const next = statements.nextGeneration.get(after);
+            if (next === undefined) return false;
+            if (statements.isKnown.get(next) === undefined) {
+              statements.sweep.run(next, maxCount);
+              return true;
+            }
+            after = next;
+          }
+        })
+        .immediate(),
+    );
+  }
+
+  find(deviceId: string): Promise<DeviceRow | null> {
+    return this.run(({ statements }) => {
+      const row = statements.find.get(deviceId);
+      return row === undefined ? null : rowOf(row);
+    });
+  }
+
+  list({ inSync, after = '', limit }: FleetQuery): Promise<FleetPage> {
+    return this.run(({ db, statements }) =>
+      db.transaction(() => {
+        const active = statements.active.get();
+        if (active === undefined) return { rows: [], position: null };
+        const { id, checkpoint } = generationOf(active);
+        const rows =
+          inSync === undefined
+            ? statements.listAll.all(id, after, limit)
+            : statements.listByStatus.all(id, inSync ? 1 : 0, after, limit);
+        return { rows: rows.map(rowOf), position: checkpoint?.position ?? null };
+      })(),
+    );
+  }
+
+  count(): Promise<FleetCount> {
+    return this.run(({ db, statements }) =>
+      db.transaction(() => {
+        const active = statements.active.get();
+        const counts = { inSync: 0, notInSync: 0, broken: 0, position: null };
+        if (active === undefined) return counts;
+        const { id, checkpoint } = generationOf(active);
+        const of = (status: number): number => statements.count.get(id, status) ?? 0;
+        const position = checkpoint?.position ?? null;
+        return { notInSync: of(0), inSync: of(1), broken: of(2), position };
+      })(),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.current?.db.close();
+    this.current = null;
+  }
+
+  private async run<T>(work: (open: Open) => T): Promise<T> {
+    if (this.current === null) throw new ReadModelError('closed', 'The read model is closed');
+    try {
+      return work(this.current);
+    } catch (error) {
+      if (!isDamage(error)) throw toReadModelError(error, this.path);
+      this.renew(error);
+      throw new ReadModelError('lost', `DATA_DIR: ${this.path} was damaged and is made anew`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Begins with an empty file; where that cannot be, the read model is closed from now on. */
+  private renew(error: unknown): void {
+    this.logger.warn(
+      { path: this.path, err: error },
+      'The read model is damaged; making it anew from the events',
+    );
+    this.current?.db.close();
+    this.current = null;
+    removeFile(this.path);
+    this.current = open(this.path, this.logger);
+  }
+}
+
+function open(path: string, logger: ReadModelLogger): Open {
+  const db = openDatabase(path, logger);
+  return { db, statements: new Statements(db) };
+}
+
+function superseded(id: number): ReadModelError {
+  return new ReadModelError('superseded', `Generation ${id} of the read model was taken over or given up`);
+}
+
+function generationOf([id, active, schema, position, proof]: GenerationRow): Generation {
+  const checkpoint: Checkpoint | null =
+    position === null ? null : { position: BigInt(position), proof: proof === null ? null : proofOf(proof) };
+  return { id, isActive: active === 1, schema, checkpoint };
+}
+
+function proofOf(text: string): Proof {
+  const { stream, revision, id, position } = JSON.parse(text) as Omit<Proof, 'position'> & {
+    position: string;
+  };
+  return { stream, revision, id, position: BigInt(position) };
+}
+
+function rowOf(row: StoredRow): DeviceRow {
+  const [deviceId, revision, version, status, lastReported, lastDesired] = row;
+  const [, , , , , , since, sinceVersion, priorSince, outstanding, broken, text] = row;
+  return {
+    deviceId,
+    revision,
+    version,
+    status: statusAt(status),
+    lastReported,
+    lastDesired,
+    since,
+    sinceVersion,
+    priorSince,
+    outstanding,
+    broken,
+    text,
+  };
+}

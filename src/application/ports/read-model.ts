@@ -1,0 +1,156 @@
+/**
+ * The read model port: what the devices' events fold to, one row a device, kept for questions over many devices. All of
+ * it can be made anew from the events. A generation is one whole set of rows with its own checkpoint: the active one is
+ * what readers see, and another one may be built beside it.
+ */
+
+/** One event that is in the rows, by which it is seen whether they are of this log. */
+export interface Proof {
+  readonly stream: string;
+  readonly revision: number;
+  readonly id: string;
+  readonly position: bigint;
+}
+
+/** How far the rows are. Null where nothing was readable yet. */
+export interface Checkpoint {
+  readonly position: bigint;
+  readonly proof: Proof | null;
+}
+
+export interface Generation {
+  readonly id: number;
+  readonly isActive: boolean;
+  /** The version of what the rows mean: see `VIEW_SCHEMA_VERSION`. */
+  readonly schema: number;
+  /** Null: no event yet. */
+  readonly checkpoint: Checkpoint | null;
+}
+
+export type DeviceStatus =
+  | 'in-sync'
+  /** Something is outstanding. */
+  | 'not-in-sync'
+  /** Its events cannot be folded beyond `revision`: see `broken`. */
+  | 'broken'
+  /** Kept, since its version goes on; not listed. */
+  | 'deleted';
+
+/** A device in the fleet index. */
+export interface FleetRow {
+  readonly deviceId: string;
+  readonly version: number;
+  readonly status: DeviceStatus;
+  /** Time of the last update that named the section, milliseconds since the epoch; null: none. */
+  readonly lastReported: number | null;
+  readonly lastDesired: number | null;
+  /** Since when it has been in sync, or not. */
+  readonly since: number;
+  /** How many leaves of desired are missing or different in reported. */
+  readonly outstanding: number;
+  /** Why it is broken; null: it is not. */
+  readonly broken: string | null;
+}
+
+/** All that is kept of a device: enough to fold its next event. */
+export interface DeviceRow extends FleetRow {
+  /** Of the last event folded. −1: none. */
+  readonly revision: number;
+  /** The version that set `since`, and what `since` was before: an update may be two events. */
+  readonly sinceVersion: number;
+  readonly priorSince: number;
+  /** The replica, with metadata and delta: see `encodeSnapshot`. */
+  readonly text: string;
+}
+
+export interface RowsWritten {
+  /** No two of one device. */
+  readonly rows: readonly DeviceRow[];
+  /** The position that the checkpoint must have now; null: none. */
+  readonly expected: bigint | null;
+  readonly checkpoint: Checkpoint;
+}
+
+export interface FleetQuery {
+  /** Default: devices of any status but `deleted`. */
+  readonly inSync?: boolean;
+  /** The devices after this one, in the order of their ids as bytes. Default: from the first. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
+export interface FleetPage {
+  readonly rows: readonly FleetRow[];
+  /** Where the rows stand, read together with them; null: no event yet. */
+  readonly position: bigint | null;
+}
+
+export interface FleetCount {
+  readonly inSync: number;
+  readonly notInSync: number;
+  readonly broken: number;
+  readonly position: bigint | null;
+}
+
+/** The closed list of what can go wrong in a read model. */
+export type ReadModelErrorCode =
+  /** It cannot be reached or written. Can be retried. */
+  | 'unavailable'
+  /** The generation is gone, or its checkpoint is another than expected: somebody else works on it. */
+  | 'superseded'
+  /** What it held is lost, and it was made anew: empty. */
+  | 'lost'
+  | 'closed'
+  /** It is of a newer version, or of another program. Never retried. */
+  | 'invalid';
+
+export class ReadModelError extends Error {
+  constructor(
+    readonly code: ReadModelErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = 'ReadModelError';
+  }
+}
+
+/** Every call rejects with {@link ReadModelError}. */
+export interface ReadModel {
+  /** The active generation and the one that is built, where there are such. */
+  generations(): Promise<Generation[]>;
+
+  /** Begins a generation, empty and not active. One that was being built is given up. */
+  begin(schema: number): Promise<Generation>;
+
+  /**
+   * Makes the generation the one that readers see, and gives the other one up, in one step. False, and nothing is done:
+   * the active one is further, and readers would see an earlier time again.
+   *
+   * @param options.force also where it is not as far
+   */
+  activate(id: number, options?: { readonly force?: boolean }): Promise<boolean>;
+
+  /** The rows of these devices, in any order; none for a device that has none. */
+  load(id: number, deviceIds: readonly string[]): Promise<DeviceRow[]>;
+
+  /**
+   * Rows and checkpoint together or not at all. A row takes the place of one with a lower revision, or with an equal
+   * one where it is broken; else it changes nothing. Rejects with `superseded` where the checkpoint is not as expected.
+   */
+  write(id: number, written: RowsWritten): Promise<void>;
+
+  /** Removes some rows of generations that were given up, `maxCount` at the most. False: there are no more. */
+  sweep(maxCount: number): Promise<boolean>;
+
+  /** A device's row in the active generation, also of a deleted one; null: none. */
+  find(deviceId: string): Promise<DeviceRow | null>;
+
+  /** A page of the active generation, in the order of the ids. */
+  list(query: FleetQuery): Promise<FleetPage>;
+
+  count(): Promise<FleetCount>;
+
+  /** Later calls reject with `closed`. Idempotent. */
+  close(): Promise<void>;
+}

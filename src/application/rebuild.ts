@@ -1,0 +1,109 @@
+import { VIEW_SCHEMA_VERSION } from './device-view.js';
+import { UnreadableRowError } from './fold-batch.js';
+import { firstOf, lastOf, shareOf } from './copy-events.js';
+import { EventStoreError, type EventStore } from './ports/event-store.js';
+import { type Generation, type ReadModel } from './ports/read-model.js';
+import { Projection, type ProjectDependencies } from './project.js';
+
+export interface RebuildProgress {
+  /** Events that this run has read. */
+  readonly events: number;
+  /** How much of the log is behind it, from 0 to 1, by positions: an estimate. */
+  readonly share: number;
+}
+
+export interface Rebuilt {
+  readonly events: number;
+  /** True where an interrupted one was gone on with. */
+  readonly resumed: boolean;
+}
+
+/**
+ * Builds a generation beside the one that readers see, and makes it theirs when it has all that is in the log. One
+ * that was interrupted is gone on with. Null: the signal ended it.
+ *
+ * Throws as {@link Projection.run}; called again, it goes on where it was.
+ */
+export async function rebuild(
+  dependencies: ProjectDependencies,
+  signal: AbortSignal,
+  onProgress: (progress: RebuildProgress) => void = () => undefined,
+): Promise<Rebuilt | null> {
+  const { store, model, observer } = dependencies;
+  const left = (await model.generations()).find(({ isActive }) => !isActive);
+  const resumed = left !== undefined && (await canGoOn(store, left));
+  const generation = resumed ? left : await model.begin(VIEW_SCHEMA_VERSION);
+  observer.generation(resumed ? 'resumed' : 'begun', generation.id, 'rebuild');
+  const first = (await firstOrNull(firstOf, store)) ?? 0n;
+  const last = (await firstOrNull(lastOf, store)) ?? first;
+  const projection = new Projection(dependencies, generation, 'rebuild');
+  let events = 0;
+  let isActive = false;
+  try {
+    await projection.run({
+      signal,
+      onProgress: (progress) => {
+        events = progress.events;
+        onProgress({ events, share: Math.min(1, shareOf(first, progress.position, last)) });
+      },
+      onCaughtUp: async () => (isActive = await model.activate(generation.id)),
+    });
+  } catch (error) {
+    // It would be met again: the next call begins with another generation.
+    if (error instanceof UnreadableRowError) await model.begin(VIEW_SCHEMA_VERSION);
+    throw error;
+  }
+  if (!isActive) return null;
+  observer.generation('activated', generation.id, 'rebuild');
+  return { events, resumed };
+}
+
+/** True where the generation's rows are of this version, and of this log. */
+export async function canGoOn(store: EventStore, generation: Generation): Promise<boolean> {
+  return generation.schema === VIEW_SCHEMA_VERSION && (await isOfLog(store, generation));
+}
+
+/**
+ * False where the log does not have the event that the generation's checkpoint names: it was replaced by another one,
+ * or by an older copy.
+ */
+export async function isOfLog(store: EventStore, { checkpoint }: Generation): Promise<boolean> {
+  const proof = checkpoint?.proof;
+  if (proof === null || proof === undefined) return true;
+  const { stream, revision, id, position } = proof;
+  try {
+    for await (const event of store.readStream(stream, { from: revision, maxCount: 1 })) {
+      return event.revision === revision && event.id === id && event.position === position;
+    }
+    return false;
+  } catch (error) {
+    // Damage and deletion came later: they do not say that it is another log.
+    if (error instanceof EventStoreError && (error.code === 'corrupt' || error.code === 'stream-deleted'))
+      return true;
+    throw error;
+  }
+}
+
+/** Removes the rows of generations that were given up, bit by bit. Throws `ReadModelError`. */
+export async function sweepAll(
+  model: ReadModel,
+  signal: AbortSignal,
+  pause: () => Promise<void>,
+): Promise<void> {
+  while (!signal.aborted && (await model.sweep(SWEEP_COUNT))) await pause();
+}
+
+const SWEEP_COUNT = 500;
+
+/** A damaged first or last event only makes the estimate worse. */
+async function firstOrNull(
+  find: (store: EventStore) => Promise<{ position: bigint } | null>,
+  store: EventStore,
+): Promise<bigint | null> {
+  try {
+    return (await find(store))?.position ?? null;
+  } catch (error) {
+    if (error instanceof EventStoreError && error.code === 'corrupt') return error.damaged?.position ?? null;
+    throw error;
+  }
+}

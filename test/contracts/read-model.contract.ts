@@ -1,0 +1,255 @@
+import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import {
+  type Checkpoint,
+  type DeviceRow,
+  type ReadModel,
+  type ReadModelErrorCode,
+} from '../../src/application/ports/read-model.js';
+
+/** What the contract suite needs of an adapter. */
+export interface ReadModelHarness {
+  /** A read model that is empty. */
+  open(): Promise<ReadModel>;
+  /** Another one on the storage of the last {@link open}, which may be open still. */
+  reopen(): Promise<ReadModel>;
+  /** Called once, after the last test. */
+  dispose?(): void;
+}
+
+export function row(deviceId: string, revision: number, rest: Partial<DeviceRow> = {}): DeviceRow {
+  return {
+    deviceId,
+    revision,
+    version: revision + 1,
+    status: 'in-sync',
+    lastReported: 1_800_000_000_000 + revision,
+    lastDesired: null,
+    since: 1_800_000_000_000,
+    sinceVersion: 1,
+    priorSince: 0,
+    outstanding: 0,
+    broken: null,
+    text: `{"n":${revision},"é":"€😀"}`,
+    ...rest,
+  };
+}
+
+export function checkpointAt(position: bigint): Checkpoint {
+  return { position, proof: { stream: 'deviceState-é', revision: 7, id: `id-${position}`, position } };
+}
+
+export async function codeOf(call: Promise<unknown>): Promise<ReadModelErrorCode | undefined> {
+  return call.then(
+    () => undefined,
+    (error: { code: ReadModelErrorCode }) => error.code,
+  );
+}
+
+export function readModelContract(name: string, create: () => ReadModelHarness): void {
+  describe(`read model: ${name}`, () => {
+    const harness = create();
+    let model: ReadModel;
+    beforeEach(async () => {
+      model = await harness.open();
+    });
+    afterEach(() => model.close());
+    afterAll(() => harness.dispose?.());
+
+    /** An active generation, its checkpoint at 10, with these rows. */
+    const filled = async (...rows: DeviceRow[]): Promise<number> => {
+      const { id } = await model.begin(1);
+      await model.write(id, { rows, expected: null, checkpoint: checkpointAt(10n) });
+      await model.activate(id);
+      return id;
+    };
+    const ids = async (query: Parameters<ReadModel['list']>[0]): Promise<string[]> =>
+      (await model.list(query)).rows.map(({ deviceId }) => deviceId);
+    const sweepAll = async (): Promise<void> => {
+      while (await model.sweep(2));
+    };
+
+    it('has nothing at first', async () => {
+      expect(await model.generations()).toEqual([]);
+      expect(await model.find('a')).toBeNull();
+      expect(await model.list({ limit: 10 })).toEqual({ rows: [], position: null });
+      expect(await model.count()).toEqual({ inSync: 0, notInSync: 0, broken: 0, position: null });
+      expect(await model.sweep(10)).toBe(false);
+    });
+
+    it('keeps a row whole, and the checkpoint, across a close', async () => {
+      const large = row('large', 3, { text: JSON.stringify('é€😀x'.repeat(100_000)) });
+      const broken = row('b', 4, {
+        status: 'broken',
+        broken: 'why\n"so"',
+        lastReported: null,
+        lastDesired: 5,
+      });
+      const position = 2n ** 62n + 1n;
+      const { id } = await model.begin(3);
+      const checkpoint = checkpointAt(position);
+      await model.write(id, { rows: [large, broken], expected: null, checkpoint });
+      await model.activate(id);
+      await model.close();
+      model = await harness.reopen();
+      expect(await model.generations()).toEqual([{ id, isActive: true, schema: 3, checkpoint }]);
+      expect(await model.find('large')).toEqual(large);
+      expect(await model.load(id, ['b', 'none', 'large'])).toEqual([broken, large]);
+    });
+
+    it('keeps a checkpoint without a proof', async () => {
+      const { id } = await model.begin(1);
+      await model.write(id, { rows: [], expected: null, checkpoint: { position: 0n, proof: null } });
+      expect((await model.generations())[0]?.checkpoint).toEqual({ position: 0n, proof: null });
+      await model.write(id, { rows: [], expected: 0n, checkpoint: checkpointAt(2n) });
+    });
+
+    it('writes rows and checkpoint together, or nothing where the checkpoint is not as expected', async () => {
+      const id = await filled(row('a', 1));
+      for (const expected of [null, 9n, 11n]) {
+        const write = model.write(id, {
+          rows: [row('a', 2), row('b', 1)],
+          expected,
+          checkpoint: checkpointAt(20n),
+        });
+        expect(await codeOf(write)).toBe('superseded');
+      }
+      expect(await model.find('a')).toEqual(row('a', 1));
+      expect(await model.find('b')).toBeNull();
+      expect((await model.generations())[0]?.checkpoint).toEqual(checkpointAt(10n));
+      const missing = model.write(id + 1, { rows: [], expected: null, checkpoint: checkpointAt(1n) });
+      expect(await codeOf(missing)).toBe('superseded');
+    });
+
+    it('lets one of two writers through', async () => {
+      const id = await filled();
+      const other = await harness.reopen();
+      try {
+        const written = { rows: [], expected: 10n, checkpoint: checkpointAt(11n) };
+        await other.write(id, written);
+        expect(await codeOf(model.write(id, written))).toBe('superseded');
+      } finally {
+        await other.close();
+      }
+    });
+
+    it('does not let an event that comes again change a row', async () => {
+      const id = await filled(row('a', 5), row('broken', 5));
+      const rows = [row('a', 5, { text: 'again' }), row('broken', 5, { status: 'broken', broken: 'x' })];
+      await model.write(id, { rows, expected: 10n, checkpoint: checkpointAt(11n) });
+      expect((await model.find('a'))?.text).toBe(row('a', 5).text);
+      expect((await model.find('broken'))?.broken).toBe('x');
+      await model.write(id, { rows: [row('a', 4)], expected: 11n, checkpoint: checkpointAt(12n) });
+      expect(await model.find('a')).toEqual(row('a', 5));
+      await model.write(id, { rows: [row('a', 6)], expected: 12n, checkpoint: checkpointAt(13n) });
+      expect(await model.find('a')).toEqual(row('a', 6));
+    });
+
+    it('lists by page, in the order of the ids, whatever order they came in', async () => {
+      const names = ['b', 'a', 'A', '_', 'z9', 'z10', 'a.b', 'a-b', 'a:b'];
+      await filled(...names.map((deviceId) => row(deviceId, 1)));
+      const sorted = [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+      expect(await ids({ limit: 100 })).toEqual(sorted);
+      const paged: string[] = [];
+      for (let page = await ids({ limit: 2 }); page.length > 0;) {
+        expect(page.length).toBeLessThanOrEqual(2);
+        paged.push(...page);
+        page = await ids({ limit: 2, after: paged.at(-1) });
+      }
+      expect(paged).toEqual(sorted);
+      expect(await ids({ limit: 100, after: 'a.' })).toEqual(sorted.slice(sorted.indexOf('a.b')));
+    });
+
+    it('lists and counts by whether a device is in sync; a deleted one not at all', async () => {
+      await filled(
+        row('in', 1),
+        row('out', 1, { status: 'not-in-sync', outstanding: 2 }),
+        row('out2', 1, { status: 'not-in-sync', outstanding: 1 }),
+        row('bad', 1, { status: 'broken', broken: 'x' }),
+        row('gone', 1, { status: 'deleted' }),
+      );
+      expect(await ids({ limit: 9 })).toEqual(['bad', 'in', 'out', 'out2']);
+      expect(await ids({ limit: 9, inSync: true })).toEqual(['in']);
+      expect(await ids({ limit: 9, inSync: false })).toEqual(['out', 'out2']);
+      expect(await ids({ limit: 9, inSync: false, after: 'out' })).toEqual(['out2']);
+      expect(await model.count()).toEqual({ inSync: 1, notInSync: 2, broken: 1, position: 10n });
+      expect((await model.list({ limit: 1 })).position).toBe(10n);
+      expect((await model.find('gone'))?.status).toBe('deleted');
+      expect((await model.list({ limit: 9, inSync: false })).rows[0]).toMatchObject({
+        deviceId: 'out',
+        version: 2,
+        status: 'not-in-sync',
+        lastReported: 1_800_000_000_001,
+        lastDesired: null,
+        since: 1_800_000_000_000,
+        outstanding: 2,
+        broken: null,
+      });
+    });
+
+    it('shows nothing of a generation that is built until it is the active one', async () => {
+      const first = await filled(row('a', 1), row('old', 1));
+      const { id, ...rest } = await model.begin(2);
+      expect(rest).toEqual({ isActive: false, schema: 2, checkpoint: null });
+      await model.write(id, { rows: [row('a', 0)], expected: null, checkpoint: checkpointAt(5n) });
+      expect((await model.find('a'))?.revision).toBe(1);
+      expect(await ids({ limit: 9 })).toEqual(['a', 'old']);
+
+      expect(await model.activate(id)).toBe(false);
+      expect((await model.find('a'))?.revision).toBe(1);
+      await model.write(id, { rows: [row('new', 0)], expected: 5n, checkpoint: checkpointAt(10n) });
+      expect(await model.activate(id)).toBe(true);
+      expect(await model.activate(id)).toBe(true);
+      expect(await ids({ limit: 9 })).toEqual(['a', 'new']);
+      expect((await model.generations()).map((each) => [each.id, each.isActive])).toEqual([[id, true]]);
+
+      const late = model.write(first, { rows: [row('a', 9)], expected: 10n, checkpoint: checkpointAt(11n) });
+      expect(await codeOf(late)).toBe('superseded');
+      expect(await codeOf(model.activate(first))).toBe('superseded');
+      await sweepAll();
+      expect(await model.load(first, ['a', 'old'])).toEqual([]);
+      expect(await ids({ limit: 9 })).toEqual(['a', 'new']);
+    });
+
+    it('goes back in time only where it is told to', async () => {
+      await filled(row('a', 1));
+      const { id } = await model.begin(1);
+      expect(await model.activate(id)).toBe(false);
+      expect(await model.activate(id, { force: true })).toBe(true);
+      expect(await model.list({ limit: 9 })).toEqual({ rows: [], position: null });
+    });
+
+    it('builds one generation at a time, and never gives an id twice', async () => {
+      const first = await filled(row('a', 1));
+      const second = await model.begin(1);
+      await model.write(second.id, { rows: [row('b', 1)], expected: null, checkpoint: checkpointAt(5n) });
+      const third = await model.begin(1);
+      expect((await model.generations()).map(({ id }) => id)).toEqual([first, third.id]);
+      expect(new Set([first, second.id, third.id]).size).toBe(3);
+      const late = model.write(second.id, { rows: [], expected: 5n, checkpoint: checkpointAt(6n) });
+      expect(await codeOf(late)).toBe('superseded');
+      await sweepAll();
+      expect(await model.load(second.id, ['b'])).toEqual([]);
+      expect(await model.find('a')).toEqual(row('a', 1));
+    });
+
+    it('is closed for good', async () => {
+      const id = await filled();
+      await model.close();
+      await model.close();
+      const written = { rows: [], expected: 10n, checkpoint: checkpointAt(11n) };
+      for (const call of [
+        () => model.generations(),
+        () => model.begin(1),
+        () => model.activate(id),
+        () => model.load(id, ['a']),
+        () => model.write(id, written),
+        () => model.sweep(1),
+        () => model.find('a'),
+        () => model.list({ limit: 1 }),
+        () => model.count(),
+      ]) {
+        expect(await codeOf(call())).toBe('closed');
+      }
+    });
+  });
+}

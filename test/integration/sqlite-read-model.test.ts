@@ -1,0 +1,83 @@
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import Database from 'better-sqlite3';
+import { openSqliteReadModel } from '../../src/adapters/read-model/sqlite/sqlite-read-model.js';
+import { checkpointAt, codeOf, row } from '../contracts/read-model.contract.js';
+
+const root = mkdtempSync(join(tmpdir(), 'sqlite-read-model-'));
+let folderCount = 0;
+const warnings: string[] = [];
+const logger = { warn: (_: unknown, message: string) => warnings.push(message) };
+afterAll(() => rmSync(root, { recursive: true }));
+
+/** A folder with a file of many devices, which nobody has open. */
+async function filled(): Promise<{ dataDir: string; file: string }> {
+  const dataDir = join(root, String(folderCount++));
+  const model = openSqliteReadModel(dataDir, logger);
+  const { id } = await model.begin(1);
+  const rows = Array.from({ length: 500 }, (_, n) => row(`device-${n}`, n));
+  await model.write(id, { rows, expected: null, checkpoint: checkpointAt(1n) });
+  await model.activate(id);
+  await model.close();
+  warnings.length = 0;
+  return { dataDir, file: join(dataDir, 'read-model.db') };
+}
+
+describe('The file of the read model', () => {
+  it.each([
+    ['holds something else', (file: string) => writeFileSync(file, 'no database at all'.repeat(1000))],
+    ['was cut off', (file: string) => truncateSync(file, 5000)],
+  ])('is made anew, with a warning, where it %s', async (_, damage) => {
+    const { dataDir, file } = await filled();
+    damage(file);
+    const model = openSqliteReadModel(dataDir, logger);
+    expect(warnings).toEqual(['The read model is damaged; making it anew from the events']);
+    expect(await model.generations()).toEqual([]);
+    await model.close();
+  });
+
+  it('is made anew where damage is met on the way, and says that all is lost', async () => {
+    const { dataDir, file } = await filled();
+    const db = new Database(file);
+    const root = db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'devices'").pluck().get();
+    db.close();
+    const page = Buffer.alloc(4096, 0xff);
+    const descriptor = openSync(file, 'r+');
+    writeSync(descriptor, page, 0, page.length, (Number(root) - 1) * 4096);
+    closeSync(descriptor);
+    const model = openSqliteReadModel(dataDir, logger);
+    expect(await codeOf(model.find('device-7'))).toBe('lost');
+    expect(warnings).toHaveLength(1);
+    expect(await model.generations()).toEqual([]);
+    expect(await model.find('device-7')).toBeNull();
+    await model.close();
+  });
+
+  it('is refused, in one line, where a newer version wrote it', async () => {
+    const { dataDir, file } = await filled();
+    const db = new Database(file);
+    db.pragma('user_version = 99');
+    db.close();
+    expect(() => openSqliteReadModel(dataDir, logger)).toThrow(
+      /^DATA_DIR: \S+ was written by a newer version \(schema 99, known 1\); start that, or delete the file: it is made anew$/,
+    );
+    expect(warnings).toEqual([]);
+  });
+
+  it("is left alone where it is another program's", async () => {
+    const { dataDir, file } = await filled();
+    rmSync(file);
+    const db = new Database(file);
+    db.exec('CREATE TABLE theirs (id INTEGER)');
+    db.close();
+    expect(() => openSqliteReadModel(dataDir, logger)).toThrow('is the database of another program');
+  });
+
+  it('says in one line where it cannot be made', () => {
+    const file = join(root, 'a-file');
+    writeFileSync(file, '');
+    expect(() => openSqliteReadModel(join(file, 'below'), logger)).toThrow(/^DATA_DIR: .* cannot be used \(/);
+  });
+});

@@ -1,0 +1,69 @@
+import { emptyView, evolveView, rowOfView, type DeviceView } from '../../src/application/device-view.js';
+import { type EventStore } from '../../src/application/ports/event-store.js';
+import { type ProjectionObserver } from '../../src/application/ports/projection-observer.js';
+import { type DeviceRow, type ReadModel } from '../../src/application/ports/read-model.js';
+import { type ProjectDependencies, type ProjectOptions } from '../../src/application/project.js';
+import { decode } from '../../src/application/replicas.js';
+import { deviceOf } from '../../src/replica/stored.js';
+
+/** Keeps what it is told. */
+export class RecordingProjectionObserver implements ProjectionObserver {
+  readonly broken: { deviceId: string | null; reason: string }[] = [];
+  readonly failures: unknown[] = [];
+  readonly generations: string[] = [];
+  events = 0;
+
+  projected(_kind: string, events: number): void {
+    this.events += events;
+  }
+  deviceBroken(_kind: string, deviceId: string | null, reason: string): void {
+    this.broken.push({ deviceId, reason });
+  }
+  projectionFailed(_kind: string, error: unknown): void {
+    this.failures.push(error);
+  }
+  generation(step: string, _id: number, reason: string): void {
+    this.generations.push(`${step}: ${reason}`);
+  }
+}
+
+export function dependenciesOf(
+  store: EventStore,
+  model: ReadModel,
+  options: Partial<ProjectOptions> = {},
+): ProjectDependencies & { observer: RecordingProjectionObserver } {
+  return {
+    store,
+    model,
+    observer: new RecordingProjectionObserver(),
+    clock: Date.now,
+    options: { batchCount: 100, batchBytes: 1_000_000, delayMs: 10, cacheBytes: 1_000_000, ...options },
+  };
+}
+
+/** The rows that the log folds to, with nothing in between; by device. */
+export async function rowsOfLog(store: EventStore): Promise<Map<string, DeviceRow>> {
+  const views = new Map<string, DeviceView>();
+  for await (const recorded of store.readAll()) {
+    const deviceId = deviceOf(recorded.stream);
+    if (deviceId === null) continue;
+    const view = views.get(deviceId) ?? emptyView(deviceId);
+    const { event, origin } = decode(recorded);
+    evolveView(view, event, origin, recorded.revision);
+    views.set(deviceId, view);
+  }
+  return new Map([...views].map(([deviceId, view]) => [deviceId, rowOfView(view)]));
+}
+
+/** The rows that readers see of these devices. */
+export async function rowsShown(
+  model: ReadModel,
+  deviceIds: Iterable<string>,
+): Promise<Map<string, DeviceRow>> {
+  const rows = new Map<string, DeviceRow>();
+  for (const deviceId of deviceIds) {
+    const row = await model.find(deviceId);
+    if (row !== null) rows.set(deviceId, row);
+  }
+  return rows;
+}
