@@ -13,6 +13,7 @@ import { type Logger } from 'pino';
 import { CommandsController } from './adapters/bus/commands.controller.js';
 import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
+import { Answers } from './adapters/http/answers.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
@@ -26,6 +27,7 @@ import { ProcessCommands, type ProcessOptions } from './application/process-comm
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
 import { Replicas } from './application/replicas.js';
 import { Snapshots } from './application/snapshots.js';
+import { TimeTravel } from './application/time-travel.js';
 import { type Settings, SettingsError } from './config/settings.js';
 import { Metrics } from './observability/metrics.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
@@ -140,6 +142,12 @@ export class AppModule {
         provide: FOLLOWER_OPTIONS,
         useValue: { maxCount: settings.MAX_FOLLOWER_COUNT } satisfies FollowerOptions,
       },
+      {
+        provide: TimeTravel,
+        inject: [STORE, Replicas],
+        useFactory: (store: EventStore, replicas: Replicas) => new TimeTravel(store, replicas),
+      },
+      Answers,
       DeviceFollowers,
       MetricsWiring,
       StoreCloser,

@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Answer, RestClient } from '../support/http.js';
+import { type Service, startService, temporaryFolder } from '../support/service.js';
+
+describe('the past over REST', () => {
+  const folder = temporaryFolder();
+  let service: Service;
+  let rest: RestClient;
+  beforeAll(async () => {
+    service = await startService({ DATA_DIR: folder.path });
+    rest = new RestClient(service.url);
+  });
+  afterAll(async () => {
+    await service.stop();
+    folder.remove();
+  });
+
+  const times = async (answers: readonly Promise<Answer>[]): Promise<number[]> =>
+    (await Promise.all(answers)).map(({ body }) => body['timestamp'] as number);
+
+  /** Later than the last event by a millisecond at least, so that times tell updates apart. */
+  const laterOn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 3));
+
+  const refusal = (code: number, message: unknown) => ({ code, message, timestamp: expect.any(Number) });
+
+  describe('GET /state/{id} with version or at', () => {
+    it('shows the replica as it was', async () => {
+      await rest.update('was', { state: { reported: { a: 1 }, desired: { a: 2 } }, clientToken: 't' });
+      const shown = await rest.get('/state/was');
+      await laterOn();
+      await rest.report('was', { a: 2 });
+
+      const byVersion = await rest.get('/state/was?version=1');
+      expect(byVersion.status).toBe(200);
+      expect(byVersion.headers.get('etag')).toBe('"1"');
+      const { timestamp } = byVersion.body;
+      expect(byVersion.body).toEqual({ ...shown.body, timestamp });
+      expect(byVersion.body['metadata']).toMatchObject({ reported: { a: { timestamp } } });
+      const time = timestamp as number;
+      for (const at of [String(time), new Date(time).toISOString()]) {
+        expect((await rest.get(`/state/was?at=${at}`)).text).toBe(byVersion.text);
+        expect((await rest.get(`/state/was/get?at=${at}`)).text).toBe(byVersion.text);
+      }
+      expect((await rest.get('/state/was?version=2')).body['state']).toEqual({
+        desired: { a: 2 },
+        reported: { a: 2 },
+      });
+      expect((await rest.get('/state/was?at=2999-01-01')).body['version']).toBe(2);
+      const known = await rest.get('/state/was?version=1', { 'if-none-match': '"1"' });
+      expect(known.status).toBe(304);
+    });
+
+    it('answers 404 before the first update, after a delete, and for a version that is not yet', async () => {
+      const [first = 0] = await times([rest.report('gone', { a: 1 })]);
+      await laterOn();
+      const [deleted = 0] = await times([rest.delete('gone')]);
+      await laterOn();
+      await rest.report('gone', { a: 3 });
+
+      // A delete keeps the version: the version is what the update made.
+      expect((await rest.get('/state/gone?version=1')).body['state']).toEqual({ reported: { a: 1 } });
+      expect((await rest.get(`/state/gone?at=${deleted - 1}`)).status).toBe(200);
+      const before = new Date(first - 1).toISOString();
+      expect((await rest.get(`/state/gone?at=${first - 1}`)).body).toEqual(
+        refusal(404, `No state existed for device 'gone' at ${before}`),
+      );
+      expect((await rest.get(`/state/gone?at=${deleted}`)).status).toBe(404);
+      expect((await rest.get('/state/gone?version=3')).body).toEqual(
+        refusal(404, "Device 'gone' has no version 3: the latest is 2"),
+      );
+      expect((await rest.get('/state/gone?version=0')).status).toBe(404);
+      expect((await rest.get('/state/nobody?version=1')).body).toEqual(
+        refusal(404, "No state exists for device: 'nobody'"),
+      );
+    });
+
+    it.each([
+      ['version=1&at=1', 'Give version or at, not both'],
+      ['version=-1', 'Invalid version: a whole number'],
+      ['version=x', 'Invalid version: a whole number'],
+      ['version=1&version=2', 'Invalid version: a whole number'],
+      ['at=yesterday', expect.stringMatching(/^Invalid at: a time in ISO 8601/)],
+      ['at=2026-05-01T12:00:00', expect.stringMatching(/^Invalid at: a time in ISO 8601/)],
+    ])('refuses ?%s with 400', async (query, message) => {
+      const answer = await rest.get(`/state/was?${query}`);
+      expect([answer.status, answer.body]).toEqual([400, refusal(400, message)]);
+    });
+  });
+});
