@@ -17,6 +17,7 @@ import { Answers } from './adapters/http/answers.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
+import { TimeTravelController } from './adapters/http/time-travel.controller.js';
 import { BUS, OBSERVER, STORE } from './adapters/http/tokens.js';
 import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
 import { DeviceLocks } from './application/device-locks.js';
@@ -158,7 +159,7 @@ export class AppModule {
       imports: [
         core,
         TerminusModule.forRoot({ logger: false }),
-        { module: StateHttpModule, controllers: [StateController] },
+        { module: StateHttpModule, controllers: [StateController, TimeTravelController] },
         RouterModule.register([{ path: prefix, module: StateHttpModule }]),
       ],
       controllers: [CommandsController, OpsController],

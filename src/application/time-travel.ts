@@ -1,4 +1,5 @@
 import { getDocument } from '../replica/documents.js';
+import { type HistoryOptions, type HistoryPage, historyPage } from './history.js';
 import { answer, type Answer, type Moment, refuse } from './moments.js';
 import { Gate } from './pacing.js';
 import { Past } from './past.js';
@@ -20,7 +21,10 @@ export class TimeTravel {
   private readonly past: Past;
   private readonly gate = new Gate(MAX_RUNNING, MAX_WAITING);
 
-  constructor(store: EventStore, replicas: Pick<Replicas, 'start' | 'passed'>) {
+  constructor(
+    private readonly store: EventStore,
+    replicas: Pick<Replicas, 'start' | 'passed'>,
+  ) {
     this.past = new Past(store, replicas);
   }
 
@@ -32,6 +36,11 @@ export class TimeTravel {
       const { version, timestamp } = then.value;
       return answer({ version, document: getDocument(then.value, timestamp) });
     });
+  }
+
+  /** A page of the device's events. Refuses with 404 where it never had one, and with 400 a cursor that is none. */
+  history(deviceId: string, options: HistoryOptions): Promise<Answer<HistoryPage>> {
+    return this.ask(() => historyPage(this.store, this.past, deviceId, options));
   }
 
   private async ask<T>(work: () => Promise<Answer<T>>): Promise<Answer<T>> {

@@ -86,4 +86,56 @@ describe('the past over REST', () => {
       expect([answer.status, answer.body]).toEqual([400, refusal(400, message)]);
     });
   });
+
+  describe('GET /state/{id}/history', () => {
+    it('pages through what happened, with where it came from', async () => {
+      await rest.update(
+        'past',
+        { state: { reported: { a: 1 }, desired: { a: 2 } }, clientToken: 't' },
+        { 'idempotency-key': 'k-1', 'correlation-id': 'c-1' },
+      );
+      await rest.delete('past');
+      const first = await rest.get('/state/past/history?limit=2');
+      expect(first.status).toBe(200);
+      expect(first.body['events']).toMatchObject([
+        { type: 'ReplicaDeleted', version: 1, revision: 2, source: { topic: 'state.delete' } },
+        {
+          type: 'DesiredStateChanged',
+          version: 1,
+          revision: 1,
+          state: { a: 2 },
+          clientToken: 't',
+          recordedAt: expect.any(Number),
+          source: { topic: 'state.update', partition: 0, messageId: 'k-1', correlationId: 'c-1' },
+        },
+      ]);
+      // Something recorded meanwhile moves nothing.
+      await rest.report('past', { a: 5 });
+      const rest2 = await rest.get(`/state/past/history?limit=2&cursor=${String(first.body['cursor'])}`);
+      expect(rest2.body).toMatchObject({ events: [{ type: 'ReportedStateChanged', revision: 0 }] });
+      expect(rest2.body).not.toHaveProperty('cursor');
+      const some = await rest.get('/state/past/history?order=oldest&from=1&to=1');
+      expect(some.body['events']).toHaveLength(3);
+      const none = await rest.get('/state/past/history?to=2020-01-01');
+      expect(none.body).toEqual({ events: [] });
+    });
+
+    it.each([
+      ['order=up', 'Invalid order: newest or oldest'],
+      ['limit=0', 'Invalid limit: a whole number from 1 to 1000'],
+      ['limit=1001', 'Invalid limit: a whole number from 1 to 1000'],
+      ['limit=1&limit=2', 'Invalid limit: a whole number from 1 to 1000'],
+      ['from=x', expect.stringMatching(/^Invalid from: a version, or a time in ISO 8601/)],
+      ['to=-1', expect.stringMatching(/^Invalid to: a version, or a time in ISO 8601/)],
+      ['cursor=x', 'Invalid cursor'],
+    ])('refuses ?%s with 400', async (query, message) => {
+      const answer = await rest.get(`/state/past/history?${query}`);
+      expect([answer.status, answer.body]).toEqual([400, refusal(400, message)]);
+    });
+
+    it('answers 404 for a device without events, and 400 for an illegal id', async () => {
+      expect((await rest.get('/state/nobody/history')).status).toBe(404);
+      expect((await rest.get('/state/no%20body/history')).status).toBe(400);
+    });
+  });
 });

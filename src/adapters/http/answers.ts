@@ -91,6 +91,19 @@ export class Answers {
     }
   }
 
+  /** Answers with a value as JSON, or with its refusal. */
+  async json<T>(deviceId: string, reply: FastifyReply, ask: () => Promise<Answer<T>>): Promise<void> {
+    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    try {
+      const answer = await ask();
+      if (!answer.ok) return sendRefusal(reply, answer.refusal);
+      void reply.header('cache-control', 'no-cache');
+      sendDocument(reply, HttpStatus.OK, JSON.stringify(answer.value));
+    } catch (error) {
+      sendRefusal(reply, this.faultOf(error));
+    }
+  }
+
   /** Our fault, as an answer. */
   faultOf(error: unknown): Refusal {
     if (error instanceof BusError && error.code === 'reply-timeout') {

@@ -1,4 +1,9 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+
 /** Shapes for the OpenAPI page alone. */
+
+const anyObject = { type: 'object', additionalProperties: true } as const;
+const milliseconds = { type: 'integer', description: 'Milliseconds since the epoch' } as const;
 
 export const VERSION_QUERY = {
   name: 'version',
@@ -13,3 +18,67 @@ export const AT_QUERY = {
   description: 'As it was at this time: ISO 8601 with its zone, or milliseconds since the epoch',
   schema: { type: 'string', example: '2026-05-01T12:00:00Z' },
 } as const;
+
+const BOUND =
+  'a version, or a time: ISO 8601 with its zone, or milliseconds since the epoch from 100000000000 on';
+
+export const HISTORY_QUERIES = {
+  order: {
+    name: 'order',
+    required: false,
+    description: 'Which events come first',
+    schema: { type: 'string', enum: ['newest', 'oldest'], default: 'newest' },
+  },
+  from: {
+    name: 'from',
+    required: false,
+    description: `The first of them, inclusive: ${BOUND}`,
+    schema: { type: 'string' },
+  },
+  to: {
+    name: 'to',
+    required: false,
+    description: `The last of them, inclusive: ${BOUND}`,
+    schema: { type: 'string' },
+  },
+  limit: {
+    name: 'limit',
+    required: false,
+    description: 'The most events of a page',
+    schema: { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
+  },
+  cursor: {
+    name: 'cursor',
+    required: false,
+    description: 'That of the page before; it holds its order and range',
+    schema: { type: 'string' },
+  },
+} as const;
+
+class EventSource {
+  @ApiProperty({ example: 'state.update' }) topic!: string;
+  @ApiProperty({ type: 'integer' }) partition!: number;
+  @ApiProperty({ type: 'integer' }) offset!: number;
+  @ApiProperty({ ...milliseconds, description: "The record's timestamp" }) timestamp!: number;
+  @ApiPropertyOptional({ description: '`message-id`, or `Idempotency-Key`' }) messageId?: string;
+  @ApiPropertyOptional() correlationId?: string;
+  @ApiPropertyOptional() traceparent?: string;
+}
+
+export class ShownEvent {
+  @ApiProperty({ enum: ['ReportedStateChanged', 'DesiredStateChanged', 'ReplicaDeleted'] }) type!: string;
+  @ApiProperty({ type: 'integer' }) version!: number;
+  @ApiProperty(milliseconds) timestamp!: number;
+  @ApiProperty({ ...milliseconds, description: 'When the store recorded it' }) recordedAt!: number;
+  @ApiProperty({ type: 'integer', description: "Its place in the device's stream, from 0" })
+  revision!: number;
+  @ApiPropertyOptional({ ...anyObject, nullable: true, description: "The request's section" })
+  state?: object | null;
+  @ApiPropertyOptional() clientToken?: string;
+  @ApiProperty({ type: EventSource, description: 'Where the command came from' }) source!: EventSource;
+}
+
+export class HistoryPage {
+  @ApiProperty({ type: [ShownEvent] }) events!: ShownEvent[];
+  @ApiPropertyOptional({ description: 'Of the next page; absent: this is the last one' }) cursor?: string;
+}

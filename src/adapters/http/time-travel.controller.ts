@@ -1,0 +1,66 @@
+import { Controller, Get, Param, Query, Res } from '@nestjs/common';
+import { ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { type FastifyReply } from 'fastify';
+import { type HistoryOptions, MAX_PAGE_COUNT } from '../../application/history.js';
+import { answer, type Answer, parseVersion, readBound, refuse } from '../../application/moments.js';
+import { TimeTravel } from '../../application/time-travel.js';
+import { Answers } from './answers.js';
+import { Rejected } from './documents.openapi.js';
+import { HISTORY_QUERIES, HistoryPage } from './time-travel.openapi.js';
+
+/** What was sent for each name; several times: an array. */
+type Sent = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** What one device was, and how it came to be so. */
+@ApiTags('past')
+@ApiParam({ name: 'deviceId', description: '1 to 128 of [A-Za-z0-9:._-]', example: 'lamp-1' })
+@Controller()
+export class TimeTravelController {
+  constructor(
+    private readonly answers: Answers,
+    private readonly timeTravel: TimeTravel,
+  ) {}
+
+  @Get(':deviceId/history')
+  @ApiOperation({ summary: "The device's events, page by page" })
+  @ApiQuery(HISTORY_QUERIES.order)
+  @ApiQuery(HISTORY_QUERIES.from)
+  @ApiQuery(HISTORY_QUERIES.to)
+  @ApiQuery(HISTORY_QUERIES.limit)
+  @ApiQuery(HISTORY_QUERIES.cursor)
+  @ApiResponse({ status: 200, type: HistoryPage })
+  @ApiResponse({ status: 400, type: Rejected })
+  @ApiResponse({ status: 404, type: Rejected })
+  async history(
+    @Param('deviceId') deviceId: string,
+    @Query() sent: Sent,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.answers.json(deviceId, reply, async () => {
+      const options = readHistoryOptions(sent);
+      return options.ok ? this.timeTravel.history(deviceId, options.value) : options;
+    });
+  }
+}
+
+function readHistoryOptions({ order, limit, cursor, ...bounds }: Sent): Answer<HistoryOptions> {
+  if (order !== undefined && order !== 'newest' && order !== 'oldest') {
+    return refuse(400, 'Invalid order: newest or oldest');
+  }
+  const count = limit === undefined ? undefined : typeof limit === 'string' ? parseVersion(limit) : null;
+  if (count === null || count === 0 || (count !== undefined && count > MAX_PAGE_COUNT)) {
+    return refuse(400, `Invalid limit: a whole number from 1 to ${MAX_PAGE_COUNT}`);
+  }
+  if (cursor !== undefined && typeof cursor !== 'string') return refuse(400, 'Invalid cursor');
+  const from = readBound('from', bounds['from']);
+  if (!from.ok) return from;
+  const to = readBound('to', bounds['to']);
+  if (!to.ok) return to;
+  return answer({
+    from: from.value,
+    to: to.value,
+    ...(order === undefined ? {} : { order }),
+    ...(count === undefined ? {} : { limit: count }),
+    ...(cursor === undefined ? {} : { cursor }),
+  });
+}
