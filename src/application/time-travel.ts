@@ -1,11 +1,24 @@
 import { getDocument } from '../replica/documents.js';
 import { type HistoryOptions, type HistoryPage, historyPage } from './history.js';
+import { type Replica } from '../replica/replica.js';
 import { answer, type Answer, type Moment, refuse } from './moments.js';
 import { Gate } from './pacing.js';
 import { Past } from './past.js';
 import { type EventStore } from './ports/event-store.js';
 import { type Reading } from './read-replica.js';
 import { type Replicas } from './replicas.js';
+import { diffStates, sectionsOf, type StateDiff } from './state-diff.js';
+
+/** Which state it is. */
+interface Stamp {
+  readonly version: number;
+  readonly timestamp: number;
+}
+
+export interface Diff extends StateDiff {
+  readonly from: Stamp;
+  readonly to: Stamp;
+}
 
 /** So many questions are worked on at once; each may be a long fold. */
 const MAX_RUNNING = 4;
@@ -43,8 +56,24 @@ export class TimeTravel {
     return this.ask(() => historyPage(this.store, this.past, deviceId, options));
   }
 
+  /** What changed from one moment to the other, which may be the earlier. Refuses with 404 where there was no state at either. */
+  diff(deviceId: string, from: Moment, to: Moment): Promise<Answer<Diff>> {
+    return this.ask(async () => {
+      const before = await this.past.replicaOf(deviceId, from);
+      if (!before.ok) return before;
+      const after = await this.past.replicaOf(deviceId, to);
+      if (!after.ok) return after;
+      const states = diffStates(sectionsOf(before.value), sectionsOf(after.value));
+      return answer({ from: stampOf(before.value), to: stampOf(after.value), ...states });
+    });
+  }
+
   private async ask<T>(work: () => Promise<Answer<T>>): Promise<Answer<T>> {
     if (this.gate.isFull) return refuse(503, 'Too many questions about the past at once');
     return this.gate.run(work);
   }
+}
+
+function stampOf({ version, timestamp }: Replica): Stamp {
+  return { version, timestamp };
 }

@@ -138,4 +138,39 @@ describe('the past over REST', () => {
       expect((await rest.get('/state/no%20body/history')).status).toBe(400);
     });
   });
+
+  describe('GET /state/{id}/diff', () => {
+    it('gives a JSON Patch and a merge patch between two versions or times', async () => {
+      const [first] = await times([rest.update('diff', { state: { reported: { a: 1, b: { c: [1, 2] } } } })]);
+      await laterOn();
+      await rest.update('diff', { state: { reported: { a: null, b: { c: [1] } }, desired: { 'x/y': 1 } } });
+      for (const from of ['1', String(first)]) {
+        const answer = await rest.get(`/state/diff/diff?from=${from}&to=2`);
+        expect(answer.status).toBe(200);
+        expect(answer.body).toEqual({
+          from: { version: 1, timestamp: first },
+          to: { version: 2, timestamp: expect.any(Number) },
+          patch: [
+            { op: 'remove', path: '/reported/b/c/1' },
+            { op: 'remove', path: '/reported/a' },
+            { op: 'add', path: '/desired', value: { 'x/y': 1 } },
+          ],
+          mergePatch: { reported: { a: null, b: { c: [1] } }, desired: { 'x/y': 1 } },
+        });
+      }
+      const back = await rest.get('/state/diff/diff?from=2&to=1');
+      expect(back.body['mergePatch']).toEqual({ reported: { a: 1, b: { c: [1, 2] } }, desired: null });
+      expect((await rest.get('/state/diff/diff?from=2&to=2')).body).toMatchObject({
+        patch: [],
+        mergePatch: {},
+      });
+    });
+
+    it('refuses what is missing, wrong or not there', async () => {
+      expect((await rest.get('/state/diff/diff?from=1')).body['message']).toBe('Give both from and to');
+      expect((await rest.get('/state/diff/diff?from=1&to=x')).status).toBe(400);
+      expect((await rest.get('/state/diff/diff?from=1&to=3')).status).toBe(404);
+      expect((await rest.get('/state/diff/diff?from=2020-01-01&to=1')).status).toBe(404);
+    });
+  });
 });

@@ -6,7 +6,7 @@ import { answer, type Answer, parseVersion, readBound, refuse } from '../../appl
 import { TimeTravel } from '../../application/time-travel.js';
 import { Answers } from './answers.js';
 import { Rejected } from './documents.openapi.js';
-import { HISTORY_QUERIES, HistoryPage } from './time-travel.openapi.js';
+import { DIFF_QUERIES, HISTORY_QUERIES, HistoryPage, StateDiff } from './time-travel.openapi.js';
 
 /** What was sent for each name; several times: an array. */
 type Sent = Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -39,6 +39,28 @@ export class TimeTravelController {
     await this.answers.json(deviceId, reply, async () => {
       const options = readHistoryOptions(sent);
       return options.ok ? this.timeTravel.history(deviceId, options.value) : options;
+    });
+  }
+
+  @Get(':deviceId/diff')
+  @ApiOperation({ summary: 'What changed between two versions or times' })
+  @ApiQuery(DIFF_QUERIES.from)
+  @ApiQuery(DIFF_QUERIES.to)
+  @ApiResponse({ status: 200, type: StateDiff })
+  @ApiResponse({ status: 400, type: Rejected })
+  @ApiResponse({ status: 404, type: Rejected })
+  async diff(
+    @Param('deviceId') deviceId: string,
+    @Query() sent: Sent,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.answers.json(deviceId, reply, async () => {
+      const from = readBound('from', sent['from']);
+      if (!from.ok) return from;
+      const to = readBound('to', sent['to']);
+      if (!to.ok) return to;
+      if (from.value === null || to.value === null) return refuse(400, 'Give both from and to');
+      return this.timeTravel.diff(deviceId, from.value, to.value);
     });
   }
 }

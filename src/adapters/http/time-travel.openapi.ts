@@ -82,3 +82,28 @@ export class HistoryPage {
   @ApiProperty({ type: [ShownEvent] }) events!: ShownEvent[];
   @ApiPropertyOptional({ description: 'Of the next page; absent: this is the last one' }) cursor?: string;
 }
+
+export const DIFF_QUERIES = {
+  from: { name: 'from', required: true, description: `Of what: ${BOUND}`, schema: { type: 'string' } },
+  to: { name: 'to', required: true, description: `To what: ${BOUND}`, schema: { type: 'string' } },
+} as const;
+
+class StateStamp {
+  @ApiProperty({ type: 'integer' }) version!: number;
+  @ApiProperty(milliseconds) timestamp!: number;
+}
+
+class PatchOperation {
+  @ApiProperty({ enum: ['add', 'remove', 'replace'] }) op!: string;
+  @ApiProperty({ example: '/reported/power' }) path!: string;
+  @ApiPropertyOptional({ description: 'Any JSON value' }) value?: unknown;
+}
+
+export class StateDiff {
+  @ApiProperty({ type: StateStamp }) from!: StateStamp;
+  @ApiProperty({ type: StateStamp }) to!: StateStamp;
+  @ApiProperty({ type: [PatchOperation], description: 'JSON Patch (RFC 6902) of {reported, desired}' })
+  patch!: PatchOperation[];
+  @ApiProperty({ ...anyObject, description: 'JSON Merge Patch (RFC 7396) of the same' })
+  mergePatch!: object;
+}
