@@ -1,5 +1,7 @@
 import { getDocument } from '../replica/documents.js';
+import { explain, type Explanation } from './explain.js';
 import { type HistoryOptions, type HistoryPage, historyPage } from './history.js';
+import { type ValuePath } from '../replica/path.js';
 import { type Replica } from '../replica/replica.js';
 import { answer, type Answer, type Moment, refuse } from './moments.js';
 import { Gate } from './pacing.js';
@@ -66,6 +68,11 @@ export class TimeTravel {
       const states = diffStates(sectionsOf(before.value), sectionsOf(after.value));
       return answer({ from: stampOf(before.value), to: stampOf(after.value), ...states });
     });
+  }
+
+  /** Which event made a value what it is, or was at the moment. Refuses with 404 a value that was never there. */
+  explain(deviceId: string, path: ValuePath, moment: Moment | null): Promise<Answer<Explanation>> {
+    return this.ask(() => explain(this.store, this.past, deviceId, path, moment));
   }
 
   private async ask<T>(work: () => Promise<Answer<T>>): Promise<Answer<T>> {

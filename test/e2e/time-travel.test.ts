@@ -173,4 +173,40 @@ describe('the past over REST', () => {
       expect((await rest.get('/state/diff/diff?from=2020-01-01&to=1')).status).toBe(404);
     });
   });
+
+  describe('GET /state/{id}/explain', () => {
+    it('tells which event set a value, and what it replaced', async () => {
+      await rest.report('why', { temp: 20, 'a.b': 1 });
+      await rest.update(
+        'why',
+        { state: { reported: { temp: 21 } }, clientToken: 't' },
+        { 'idempotency-key': 'w' },
+      );
+      await rest.update('why', { state: { reported: { temp: null }, desired: { temp: 5 } } });
+      const explained = await rest.get('/state/why/explain?path=reported.temp&version=2');
+      expect(explained.status).toBe(200);
+      expect(explained.body).toMatchObject({
+        path: '/reported/temp',
+        value: 21,
+        previous: 20,
+        event: { version: 2, clientToken: 't', source: { topic: 'state.update', messageId: 'w' } },
+      });
+      const removed = await rest.get('/state/why/explain?path=/reported/temp');
+      expect(removed.body).toMatchObject({ previous: 21, event: { version: 3, state: { temp: null } } });
+      expect(removed.body).not.toHaveProperty('value');
+      const desired = await rest.get('/state/why/explain?path=desired.temp');
+      expect(desired.body).toMatchObject({ value: 5, event: { type: 'DesiredStateChanged' } });
+      const escaped = await rest.get(`/state/why/explain?path=${encodeURIComponent('reported.a\\.b')}`);
+      expect(escaped.body).toMatchObject({ path: '/reported/a.b', value: 1 });
+    });
+
+    it('refuses what never was with 404, and what is no path with 400', async () => {
+      const never = await rest.get('/state/why/explain?path=reported.hum');
+      expect(never.body).toEqual(refusal(404, "Device 'why' never had a value at /reported/hum until then"));
+      for (const query of ['', '?path=temp', '?path=reported', '?path=reported.temp&version=x']) {
+        expect((await rest.get(`/state/why/explain${query}`)).status).toBe(400);
+      }
+      expect((await rest.get('/state/nobody/explain?path=reported.a')).status).toBe(404);
+    });
+  });
 });

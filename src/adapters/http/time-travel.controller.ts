@@ -2,11 +2,28 @@ import { Controller, Get, Param, Query, Res } from '@nestjs/common';
 import { ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply } from 'fastify';
 import { type HistoryOptions, MAX_PAGE_COUNT } from '../../application/history.js';
-import { answer, type Answer, parseVersion, readBound, refuse } from '../../application/moments.js';
+import {
+  answer,
+  type Answer,
+  parseVersion,
+  readBound,
+  readMoment,
+  refuse,
+} from '../../application/moments.js';
 import { TimeTravel } from '../../application/time-travel.js';
+import { parsePath } from '../../replica/path.js';
 import { Answers } from './answers.js';
 import { Rejected } from './documents.openapi.js';
-import { DIFF_QUERIES, HISTORY_QUERIES, HistoryPage, StateDiff } from './time-travel.openapi.js';
+import {
+  AT_QUERY,
+  DIFF_QUERIES,
+  Explanation,
+  HISTORY_QUERIES,
+  HistoryPage,
+  PATH_QUERY,
+  StateDiff,
+  VERSION_QUERY,
+} from './time-travel.openapi.js';
 
 /** What was sent for each name; several times: an array. */
 type Sent = Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -61,6 +78,30 @@ export class TimeTravelController {
       if (!to.ok) return to;
       if (from.value === null || to.value === null) return refuse(400, 'Give both from and to');
       return this.timeTravel.diff(deviceId, from.value, to.value);
+    });
+  }
+
+  @Get(':deviceId/explain')
+  @ApiOperation({ summary: 'Which event made a value what it is, and what it replaced' })
+  @ApiQuery(PATH_QUERY)
+  @ApiQuery(VERSION_QUERY)
+  @ApiQuery(AT_QUERY)
+  @ApiResponse({ status: 200, type: Explanation })
+  @ApiResponse({ status: 400, type: Rejected })
+  @ApiResponse({ status: 404, type: Rejected, description: 'The value was never there' })
+  async explain(
+    @Param('deviceId') deviceId: string,
+    @Query() sent: Sent,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.answers.json(deviceId, reply, async () => {
+      const { path: text } = sent;
+      const path = typeof text === 'string' ? parsePath(text) : null;
+      if (path === null) {
+        return refuse(400, 'Invalid path: such as reported.temp, or as a JSON pointer /reported/temp');
+      }
+      const moment = readMoment(sent);
+      return moment.ok ? this.timeTravel.explain(deviceId, path, moment.value) : moment;
     });
   }
 }

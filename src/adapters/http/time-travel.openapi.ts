@@ -107,3 +107,19 @@ export class StateDiff {
   @ApiProperty({ ...anyObject, description: 'JSON Merge Patch (RFC 7396) of the same' })
   mergePatch!: object;
 }
+
+export const PATH_QUERY = {
+  name: 'path',
+  required: true,
+  description:
+    'The value: keys separated by dots (`\\.` is a dot in a key, `\\\\` a backslash), or a JSON pointer (RFC 6901)',
+  schema: { type: 'string', example: 'reported.temp' },
+} as const;
+
+export class Explanation {
+  @ApiProperty({ description: 'As a JSON pointer', example: '/reported/temp' }) path!: string;
+  @ApiPropertyOptional({ description: 'Any JSON value; absent: it was removed' }) value?: unknown;
+  @ApiPropertyOptional({ description: 'What stood there before; absent: nothing' }) previous?: unknown;
+  @ApiProperty({ type: ShownEvent, description: 'The latest that named the value, or that removed it' })
+  event!: ShownEvent;
+}
