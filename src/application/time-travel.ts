@@ -9,6 +9,7 @@ import { Past } from './past.js';
 import { type EventStore } from './ports/event-store.js';
 import { type Reading } from './read-replica.js';
 import { type Replicas } from './replicas.js';
+import { type RevertRequest, type RevertUpdate, revertUpdate } from './revert.js';
 import { diffStates, sectionsOf, type StateDiff } from './state-diff.js';
 
 /** Which state it is. */
@@ -73,6 +74,11 @@ export class TimeTravel {
   /** Which event made a value what it is, or was at the moment. Refuses with 404 a value that was never there. */
   explain(deviceId: string, path: ValuePath, moment: Moment | null): Promise<Answer<Explanation>> {
     return this.ask(() => explain(this.store, this.past, deviceId, path, moment));
+  }
+
+  /** The update that puts a device's desired section back: see {@link revertUpdate}. */
+  revert(deviceId: string, request: RevertRequest, messageId?: string): Promise<Answer<RevertUpdate>> {
+    return this.ask(() => revertUpdate(this.store, this.past, deviceId, request, messageId));
   }
 
   private async ask<T>(work: () => Promise<Answer<T>>): Promise<Answer<T>> {

@@ -209,4 +209,44 @@ describe('the past over REST', () => {
       expect((await rest.get('/state/nobody/explain?path=reported.a')).status).toBe(404);
     });
   });
+
+  describe('POST /state/{id}/revert', () => {
+    const revert = (id: string, body: object, headers: Record<string, string> = {}): Promise<Answer> =>
+      rest.call('POST', `/state/${id}/revert`, {
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json', ...headers },
+      });
+
+    it('puts desired back exactly, once for each Idempotency-Key', async () => {
+      await rest.update('back', { state: { desired: { a: 1, b: { c: 1 } }, reported: { r: 1 } } });
+      await rest.update('back', { state: { desired: { a: null, b: { d: 2 }, e: [1] } } });
+      const key = { 'idempotency-key': 'r-1' };
+      const first = await revert('back', { to: 1, clientToken: 't' }, key);
+      expect(first.status).toBe(200);
+      expect(first.headers.get('etag')).toBe('"3"');
+      expect(first.body).toMatchObject({
+        state: { desired: { a: 1, b: { d: null }, e: null } },
+        version: 3,
+        clientToken: 't',
+      });
+      await rest.update('back', { state: { desired: { f: 1 } } });
+      expect((await revert('back', { to: 1, clientToken: 't' }, key)).text).toBe(first.text);
+      expect((await revert('back', { to: 2 }, key)).status).toBe(409);
+      expect((await rest.get('/state/back?version=3')).body['state']).toMatchObject({
+        desired: { a: 1, b: { c: 1 } },
+        reported: { r: 1 },
+      });
+    });
+
+    it('restores after a delete, holds to If-Match, and refuses what is not there', async () => {
+      await rest.update('restored', { state: { desired: { a: 1 } } });
+      await rest.delete('restored');
+      expect((await revert('restored', { to: 1 }, { 'if-match': '"7"' })).status).toBe(409);
+      expect((await revert('restored', { to: 1 }, { 'if-match': '"1"' })).body['version']).toBe(2);
+      expect((await rest.get('/state/restored')).body['state']).toMatchObject({ desired: { a: 1 } });
+      expect((await revert('restored', { to: 9 })).status).toBe(404);
+      expect((await revert('nobody', { to: 1 })).status).toBe(404);
+      expect((await revert('restored', { to: '1' })).status).toBe(400);
+    });
+  });
 });

@@ -44,6 +44,16 @@ export class Answers {
     }
   }
 
+  /** Sends a command in, and gives its answer. Throws `BusError`. */
+  request(
+    channel: CommandChannel,
+    deviceId: string,
+    body: Buffer,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Reply> {
+    return this.bus.request(channel, deviceId, body, headers);
+  }
+
   /** The headers that go with a command. Its correlation id is the client's, or one that the answer tells. */
   headersOf(request: FastifyRequest, reply: FastifyReply): Record<string, string> {
     const headers: Record<string, string> = {};

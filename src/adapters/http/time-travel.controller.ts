@@ -1,6 +1,6 @@
-import { Controller, Get, Param, Query, Res } from '@nestjs/common';
-import { ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
-import { type FastifyReply } from 'fastify';
+import { Controller, Get, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type HistoryOptions, MAX_PAGE_COUNT } from '../../application/history.js';
 import {
   answer,
@@ -10,10 +10,15 @@ import {
   readMoment,
   refuse,
 } from '../../application/moments.js';
+import { type Reply } from '../../application/ports/bus.js';
+import { readRevert } from '../../application/revert.js';
 import { TimeTravel } from '../../application/time-travel.js';
+import { refusals } from '../../replica/commands.js';
+import { isDeviceId } from '../../replica/limits.js';
 import { parsePath } from '../../replica/path.js';
 import { Answers } from './answers.js';
-import { Rejected } from './documents.openapi.js';
+import { sendRefusal } from './replies.js';
+import { Accepted, Rejected } from './documents.openapi.js';
 import {
   AT_QUERY,
   DIFF_QUERIES,
@@ -21,6 +26,7 @@ import {
   HISTORY_QUERIES,
   HistoryPage,
   PATH_QUERY,
+  RevertRequest,
   StateDiff,
   VERSION_QUERY,
 } from './time-travel.openapi.js';
@@ -104,7 +110,45 @@ export class TimeTravelController {
       return moment.ok ? this.timeTravel.explain(deviceId, path, moment.value) : moment;
     });
   }
+
+  @Post(':deviceId/revert')
+  @ApiOperation({ summary: 'Put desired back to what it was at a version, as a new update' })
+  @ApiBody({ type: RevertRequest })
+  @ApiHeader({ name: 'If-Match', required: false, description: 'The version that the replica must have' })
+  @ApiHeader({ name: 'Idempotency-Key', required: false, description: 'Sent again, it has one effect' })
+  @ApiResponse({ status: 200, type: Accepted })
+  @ApiResponse({ status: '4XX', type: Rejected })
+  @ApiResponse({ status: '5XX', type: Rejected })
+  async revert(
+    @Param('deviceId') deviceId: string,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    const reading = readRevert(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
+    if (!reading.ok) return sendRefusal(reply, reading.refusal);
+    const headers = this.answers.headersOf(request, reply);
+    try {
+      let refused: { readonly answer: Reply; readonly version: number } | undefined;
+      for (let tries = 1; ; tries++) {
+        const update = await this.timeTravel.revert(deviceId, reading.value, headers['message-id']);
+        if (!update.ok) return sendRefusal(reply, update.refusal);
+        const { version, body } = update.value;
+        if (refused?.version === version) return this.answers.send(reply, refused.answer);
+        const answer = await this.answers.request('update', deviceId, body, headers);
+        const isLast = tries === MAX_REVERT_TRIES || headers['if-match'] !== undefined;
+        if (answer.accepted || isLast) return this.answers.send(reply, answer);
+        // Perhaps made for a version that was gone by the time: made anew, where there is a newer one.
+        refused = { answer, version };
+      }
+    } catch (error) {
+      sendRefusal(reply, this.answers.faultOf(error));
+    }
+  }
 }
+
+/** Each is lost only to an update of the same device that came between. */
+const MAX_REVERT_TRIES = 8;
 
 function readHistoryOptions({ order, limit, cursor, ...bounds }: Sent): Answer<HistoryOptions> {
   if (order !== undefined && order !== 'newest' && order !== 'oldest') {

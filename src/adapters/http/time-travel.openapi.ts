@@ -123,3 +123,9 @@ export class Explanation {
   @ApiProperty({ type: ShownEvent, description: 'The latest that named the value, or that removed it' })
   event!: ShownEvent;
 }
+
+export class RevertRequest {
+  @ApiProperty({ type: 'integer', minimum: 1, description: 'The version whose desired is wanted again' })
+  to!: number;
+  @ApiPropertyOptional({ maxLength: 64 }) clientToken?: string;
+}
