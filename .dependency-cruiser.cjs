@@ -14,7 +14,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/application/' },
       to: {
-        pathNot: ['^src/(application|replica)/', '^node_modules/lru-cache/'],
+        pathNot: ['^src/(application|replica)/', '^node_modules/(lru-cache|fast-json-patch)/'],
         dependencyTypesNot: ['core'],
       },
     },

@@ -13,6 +13,7 @@ import { type Logger } from 'pino';
 import { CommandsController } from './adapters/bus/commands.controller.js';
 import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
+import { Answers } from './adapters/http/answers.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
 import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
@@ -20,6 +21,7 @@ import { ProjectionsController } from './adapters/http/projections.controller.js
 import { StateController } from './adapters/http/state.controller.js';
 import { BUS, OBSERVER, PROJECTIONS, READ_MODEL, STORE } from './adapters/http/tokens.js';
 import { openSqliteReadModel } from './adapters/read-model/sqlite/sqlite-read-model.js';
+import { TimeTravelController } from './adapters/http/time-travel.controller.js';
 import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
 import { DeviceLocks } from './application/device-locks.js';
 import { Outputs } from './application/outputs.js';
@@ -31,6 +33,7 @@ import { Projections } from './application/projections.js';
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
 import { Replicas } from './application/replicas.js';
 import { Snapshots } from './application/snapshots.js';
+import { TimeTravel } from './application/time-travel.js';
 import { type Settings, SettingsError } from './config/settings.js';
 import { Metrics } from './observability/metrics.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
@@ -183,6 +186,12 @@ export class AppModule {
         provide: FOLLOWER_OPTIONS,
         useValue: { maxCount: settings.MAX_FOLLOWER_COUNT } satisfies FollowerOptions,
       },
+      {
+        provide: TimeTravel,
+        inject: [STORE, Replicas],
+        useFactory: (store: EventStore, replicas: Replicas) => new TimeTravel(store, replicas),
+      },
+      Answers,
       DeviceFollowers,
       MetricsWiring,
       StoreCloser,
@@ -193,7 +202,7 @@ export class AppModule {
       imports: [
         core,
         TerminusModule.forRoot({ logger: false }),
-        { module: StateHttpModule, controllers: [StateController] },
+        { module: StateHttpModule, controllers: [StateController, TimeTravelController] },
         RouterModule.register([{ path: prefix, module: StateHttpModule }]),
       ],
       controllers: [CommandsController, OpsController, FleetController, ProjectionsController],

@@ -164,6 +164,11 @@ export class Replicas {
     this.snapshots?.recorded(replica, before, lastId);
   }
 
+  /** To be called by whoever folds a replica through its past, after each whole command. Never throws or waits. */
+  passed(replica: Replica, before: number, lastId: string): void {
+    this.snapshots?.passed(replica, before, lastId);
+  }
+
   /** The replica as the store has it now. The taker owns it. Throws {@link EventStoreError}. */
   async take(deviceId: string): Promise<Replica> {
     const cached = this.takeCached(deviceId);

@@ -1,3 +1,4 @@
+import { countBytes } from '../replica/evolve.js';
 import { type Replica } from '../replica/replica.js';
 import { decodeSnapshot, encodeSnapshot } from '../replica/snapshot.js';
 import { streamOf } from '../replica/stored.js';
@@ -20,8 +21,8 @@ export interface StartOptions {
 
 /**
  * Snapshots of a level are this many times as far apart as those of the level below. Since of each level the latest
- * ones are kept, a device has a handful of them, the closer together the later they are: whoever looks for something
- * that was recorded a while ago begins a few times that while ago, however long the history is.
+ * ones are kept, they are the closer together the later they are: whoever looks for something that was recorded a while
+ * ago begins close before it, or at the worst a thirtieth of that while before it, however long the history is.
  */
 const LEVEL_FACTOR = 8;
 const MAX_LEVEL = 6;
@@ -58,16 +59,22 @@ export class Snapshots {
    */
   async start(deviceId: string, { atMost, fits }: StartOptions = {}): Promise<Replica | null> {
     let highest = atMost ?? Number.MAX_SAFE_INTEGER;
+    let newest: number | undefined;
     while (highest >= 0) {
       const stored = await this.find(deviceId, highest);
       if (stored === null) return null;
       highest = stored.revision - 1;
+      newest ??= stored.revision;
       const replica = decodeSnapshot(stored.text, deviceId);
       if (replica === null || replica.revision !== stored.revision) {
         this.observer.snapshotFailed('read', new Error(`A snapshot of ${deviceId} cannot be read`));
         continue;
       }
-      if (fits !== undefined && !fits(replica)) continue;
+      if (fits !== undefined && !fits(replica)) {
+        // Twice as far back each time: how far is not known, and there may be hundreds of them.
+        highest -= newest - stored.revision;
+        continue;
+      }
       if (await this.isBorneOut(stored)) return replica;
       await this.remove(stored);
     }
@@ -88,6 +95,18 @@ export class Snapshots {
   /** As {@link recorded}, of a replica that was loaded: where that took long, it need not take long again. */
   loaded(replica: Replica, before: number, eventId: string): void {
     if (replica.revision - before > this.options.everyCount) this.add(replica, before, eventId);
+  }
+
+  /**
+   * As {@link recorded}, of a replica that is folded on through its past: where the snapshots of that past are
+   * missing, they are made anew. The replica must stand after a whole command.
+   */
+  passed(replica: Replica, before: number, eventId: string): void {
+    const { everyCount } = this.options;
+    // Those in between are not kept for long, and would only be written to be removed.
+    if (!crosses(before, replica.revision, everyCount * LEVEL_FACTOR)) return;
+    countBytes(replica);
+    this.add(replica, before, eventId);
   }
 
   /** Resolves when all snapshots that were made are written, or given up. */

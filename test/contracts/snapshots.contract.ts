@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import {
-  KEPT_SNAPSHOTS,
+  keptSnapshots,
   type SnapshotStore,
   type StoredSnapshot,
 } from '../../src/application/ports/snapshots.js';
@@ -90,10 +90,26 @@ export function snapshotsContract(name: string, create: () => SnapshotsHarness):
         await store.save([snapshot('a', revision, { level }), snapshot('b', 100 + revision, { level: 4 })]);
       }
       const expected = [0, 1, 2].flatMap((level) =>
-        [...levels.keys()].filter((at) => levels[at] === level).slice(-KEPT_SNAPSHOTS),
+        [...levels.keys()].filter((at) => levels[at] === level).slice(-keptSnapshots(level)),
       );
       expect(await revisions('a')).toEqual(expected.sort((a, b) => b - a));
-      expect(await revisions('b')).toEqual([110, 109]);
+      expect(await revisions('b')).toEqual([...levels.keys()].map((revision) => 100 + revision).reverse());
+    });
+
+    it('keeps many of the higher levels, and not all', async () => {
+      const kept = keptSnapshots(1);
+      const all = Array.from({ length: kept + 3 }, (_, n) => snapshot('a', n, { level: 1 + (n % 2) }));
+      await store.save(all);
+      expect(await revisions('a')).toHaveLength(kept + 3);
+      await store.save(Array.from({ length: kept + 3 }, (_, n) => snapshot('a', 1000 + n, { level: 1 })));
+      const left = await revisions('a');
+      expect(left.filter((revision) => revision >= 1000)).toHaveLength(kept);
+      expect(left.filter((revision) => revision < 1000)).toEqual(
+        all
+          .filter(({ level }) => level === 2)
+          .map(({ revision }) => revision)
+          .reverse(),
+      );
     });
 
     it('does not lose a later one for an earlier one that is saved after it', async () => {

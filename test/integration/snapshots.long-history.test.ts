@@ -10,6 +10,7 @@ import { placeNow } from '../../src/application/follow-device.js';
 import { ReadReplica } from '../../src/application/read-replica.js';
 import { Replicas } from '../../src/application/replicas.js';
 import { Snapshots } from '../../src/application/snapshots.js';
+import { TimeTravel } from '../../src/application/time-travel.js';
 import { encodeData, encodeMetadata, streamOf } from '../../src/replica/stored.js';
 import { CountingEventStore } from '../support/counting-event-store.js';
 import { RecordingObserver } from '../support/replica-process.js';
@@ -67,7 +68,7 @@ async function record(store: CountingEventStore, from: number, count: number): P
 /** What a get shows after so many events. */
 function expected(count: number): object {
   const reported: Record<string, number> = { temp: (count - 1) % 100 };
-  for (let n = count - 10; n < count; n++) reported[`key${n % 10}`] = n;
+  for (let n = Math.max(0, count - 10); n < count; n++) reported[`key${n % 10}`] = n;
   return { state: { reported }, version: count };
 }
 
@@ -117,5 +118,31 @@ describe(`A device with ${EVENTS} events`, () => {
       expect(JSON.parse(shown?.document ?? '')).toMatchObject(expected(from + more));
       await stop();
     }
+  });
+
+  it('is folded for a question about its past from close by, once that past has been folded', async () => {
+    const asked = start(EVERY);
+    const travel = new TimeTravel(asked.store, asked.replicas);
+    const ask = async (version: number): Promise<number> => {
+      const before = asked.store.eventsRead;
+      const shown = await travel.state('d1', { kind: 'version', version });
+      expect(shown.ok ? JSON.parse(shown.value.document) : shown).toMatchObject(expected(version));
+      return asked.store.eventsRead - before;
+    };
+    const first = 100_000;
+    let turns = 0;
+    const ticks = setInterval(() => turns++, 1);
+    await ask(first);
+    clearInterval(ticks);
+    // It folds a hundred thousand events, and the process does other work meanwhile.
+    expect(turns).toBeGreaterThan(3);
+    await asked.snapshots.flush();
+    const bisection = 25;
+    for (const version of [first, first - 1, first / 2, 8 * EVERY + 1, 8 * EVERY, 17, 1]) {
+      expect(await ask(version)).toBeLessThanOrEqual(8 * EVERY + bisection);
+    }
+    const at = await travel.state('d1', { kind: 'time', time: 1_700_000_000_000 + 49_999 });
+    expect(at).toMatchObject({ ok: true, value: { version: 50_000 } });
+    await asked.stop();
   });
 });

@@ -14,8 +14,13 @@ export interface StoredSnapshot {
   readonly text: string;
 }
 
-/** How many snapshots of each level are kept of a device. */
-export const KEPT_SNAPSHOTS = 2;
+/**
+ * How many snapshots of a level are kept of a device. Those of level 0 serve loads, which need the latest. Those of
+ * the higher levels serve questions about the past too, so there are enough of them to stand all along its history.
+ */
+export function keptSnapshots(level: number): number {
+  return level === 0 ? 2 : 256;
+}
 
 /** Every call may throw, and then has done nothing that anybody needs. */
 export interface SnapshotStore {
@@ -24,7 +29,7 @@ export interface SnapshotStore {
 
   /**
    * Saves all of them together. One that has the device and revision of another takes its place. Of each device and
-   * level the {@link KEPT_SNAPSHOTS} of the highest revisions are kept, and those of lower ones removed.
+   * level the {@link keptSnapshots} of the highest revisions are kept, and those of lower ones removed.
    */
   save(snapshots: readonly StoredSnapshot[]): Promise<void>;
 

@@ -1,5 +1,5 @@
 import {
-  KEPT_SNAPSHOTS,
+  keptSnapshots,
   type SnapshotStore,
   type StoredSnapshot,
 } from '../../../application/ports/snapshots.js';
@@ -24,7 +24,7 @@ export class MemorySnapshots implements SnapshotStore {
       const { deviceId, revision, level } = snapshot;
       const others = this.of(deviceId).filter((other) => other.revision !== revision);
       const all = [...others, snapshot].sort((a, b) => b.revision - a.revision);
-      const stale = new Set(all.filter((other) => other.level === level).slice(KEPT_SNAPSHOTS));
+      const stale = new Set(all.filter((other) => other.level === level).slice(keptSnapshots(level)));
       this.storage.set(
         deviceId,
         all.filter((other) => !stale.has(other)),

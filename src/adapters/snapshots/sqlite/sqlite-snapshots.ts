@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
 import {
-  KEPT_SNAPSHOTS,
+  keptSnapshots,
   type SnapshotStore,
   type StoredSnapshot,
 } from '../../../application/ports/snapshots.js';
@@ -75,7 +75,7 @@ export class SqliteSnapshots implements SnapshotStore {
         for (const snapshot of snapshots) {
           const { deviceId, revision, eventId, level, text } = snapshot;
           insert.run(deviceId, revision, level, eventId, checksumOf(snapshot), text);
-          prune.run({ deviceId, level, kept: KEPT_SNAPSHOTS });
+          prune.run({ deviceId, level, kept: keptSnapshots(level) });
         }
       }).immediate();
     });
