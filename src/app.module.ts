@@ -15,6 +15,7 @@ import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js'
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
 import { Answers } from './adapters/http/answers.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
+import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
 import { TimeTravelController } from './adapters/http/time-travel.controller.js';
@@ -162,7 +163,7 @@ export class AppModule {
         { module: StateHttpModule, controllers: [StateController, TimeTravelController] },
         RouterModule.register([{ path: prefix, module: StateHttpModule }]),
       ],
-      controllers: [CommandsController, OpsController],
+      controllers: [CommandsController, OpsController, FleetController],
     };
   }
 }
