@@ -244,7 +244,8 @@ describe('the past over REST', () => {
       expect((await revert('restored', { to: 1 }, { 'if-match': '"7"' })).status).toBe(409);
       expect((await revert('restored', { to: 1 }, { 'if-match': '"1"' })).body['version']).toBe(2);
       expect((await rest.get('/state/restored')).body['state']).toMatchObject({ desired: { a: 1 } });
-      expect((await revert('restored', { to: 9 })).status).toBe(404);
+      const tooNew = await revert('restored', { to: 9, clientToken: 't' });
+      expect(tooNew.body).toMatchObject({ code: 404, clientToken: 't' });
       expect((await revert('nobody', { to: 1 })).status).toBe(404);
       expect((await revert('restored', { to: '1' })).status).toBe(400);
     });
