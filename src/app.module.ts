@@ -15,6 +15,7 @@ import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js'
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
 import { Answers } from './adapters/http/answers.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
+import { FleetAsOfController } from './adapters/http/fleet-as-of.controller.js';
 import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { ProjectionsController } from './adapters/http/projections.controller.js';
@@ -205,7 +206,13 @@ export class AppModule {
         { module: StateHttpModule, controllers: [StateController, TimeTravelController] },
         RouterModule.register([{ path: prefix, module: StateHttpModule }]),
       ],
-      controllers: [CommandsController, OpsController, FleetController, ProjectionsController],
+      controllers: [
+        CommandsController,
+        OpsController,
+        FleetAsOfController,
+        FleetController,
+        ProjectionsController,
+      ],
     };
   }
 }

@@ -4,6 +4,7 @@ import { type RequestedState } from '../replica/commands.js';
 import { isObject, type JsonObject, type JsonValue, own } from '../replica/json.js';
 import {
   checkValue,
+  DEFAULT_LIMITS,
   inexact,
   LEVELS_ABOVE_SECTION,
   type Limits,
@@ -11,6 +12,7 @@ import {
   shown,
   type WalkResult,
 } from '../replica/limits.js';
+import { type Answer } from './moments.js';
 
 /** What every request may hold beside its state. */
 export interface Envelope {
@@ -51,6 +53,15 @@ export function readEnvelopeOnly(bytes: Uint8Array | null, limits: Limits): Read
   const refusal = envelope.refusal ?? check(parsed);
   if (refusal !== null) return { ok: false, refusal, ...tokenOf(envelope.fields, parsed) };
   return { ok: true, request: envelope.fields };
+}
+
+/** Reads a request of any other kind: an object in which the same is refused as in a command. Never throws. */
+export function readObject(bytes: Uint8Array): Answer<JsonObject> {
+  // How large it may be is the server's business, which has read it.
+  const parsed = parse(bytes, { ...DEFAULT_LIMITS, maxRequestBytes: Infinity });
+  if ('refusal' in parsed) return { ok: false, refusal: parsed.refusal };
+  const refusal = check(parsed);
+  return refusal === null ? { ok: true, value: parsed.root } : { ok: false, refusal };
 }
 
 interface Parsed {

@@ -1,11 +1,13 @@
-import { isEmpty, isObject, type JsonValue, own } from '../replica/json.js';
+import { isEmpty, own } from '../replica/json.js';
 import { MAX_CLIENT_TOKEN_BYTES } from '../replica/limits.js';
 import { mergePatchBetween } from '../replica/merge-patch.js';
 import { streamOf } from '../replica/stored.js';
 import { answer, type Answer, refuse } from './moments.js';
 import { Pacer } from './pacing.js';
 import { type Past } from './past.js';
+import { type Reply } from './ports/bus.js';
 import { type EventStore } from './ports/event-store.js';
+import { readObject } from './read-command.js';
 import { decode } from './replicas.js';
 
 export interface RevertRequest {
@@ -16,23 +18,16 @@ export interface RevertRequest {
 
 /** Reads `{"to": version, "clientToken"?}`. */
 export function readRevert(body: Buffer): Answer<RevertRequest> {
-  let root: JsonValue;
-  try {
-    root = JSON.parse(body.toString('utf8')) as JsonValue;
-  } catch {
-    return refuse(400, 'Invalid JSON');
-  }
-  if (!isObject(root)) return refuse(400, 'Invalid JSON');
+  const read = readObject(body);
+  if (!read.ok) return read;
+  const root = read.value;
   const to = own(root, 'to');
   const clientToken = own(root, 'clientToken');
   if (typeof to !== 'number' || !Number.isSafeInteger(to) || to < 0) {
     return refuse(400, 'Invalid to: a version, which is a whole number');
   }
   if (clientToken === undefined) return answer({ to });
-  const isToken =
-    typeof clientToken === 'string' &&
-    clientToken.isWellFormed() &&
-    Buffer.byteLength(clientToken) <= MAX_CLIENT_TOKEN_BYTES;
+  const isToken = typeof clientToken === 'string' && Buffer.byteLength(clientToken) <= MAX_CLIENT_TOKEN_BYTES;
   return isToken ? answer({ to, clientToken }) : refuse(400, 'Invalid clientToken');
 }
 
@@ -72,6 +67,34 @@ export async function revertUpdate(
     version,
     body: Buffer.from(JSON.stringify({ state: { desired: patch }, version, ...token })),
   });
+}
+
+/** Each is lost only to an update of the same device that came between. */
+const MAX_TRIES = 8;
+
+/**
+ * Sends a revert in, and gives its answer. One that is refused is made anew where the device has another version by
+ * then, since it was perhaps made for one that was gone.
+ *
+ * @param make gives the update for the version of now
+ * @param send sends it in as a command; what it throws is thrown
+ * @param canRetry false: the client itself named a version, and an update between is a conflict
+ */
+export async function sendRevert(
+  make: () => Promise<Answer<RevertUpdate>>,
+  send: (body: Buffer) => Promise<Reply>,
+  canRetry: boolean,
+): Promise<Answer<Reply>> {
+  let refused: { readonly reply: Reply; readonly version: number } | undefined;
+  for (let tries = 1; ; tries++) {
+    const update = await make();
+    if (!update.ok) return update;
+    const { version, body } = update.value;
+    if (refused?.version === version) return answer(refused.reply);
+    const reply = await send(body);
+    if (reply.accepted || !canRetry || tries === MAX_TRIES) return answer(reply);
+    refused = { reply, version };
+  }
 }
 
 /** The revision before the latest command of this message id. */

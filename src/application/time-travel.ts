@@ -1,4 +1,5 @@
 import { getDocument } from '../replica/documents.js';
+import { type AsOfRequest, type StatesThen, statesAt } from './as-of.js';
 import { explain, type Explanation } from './explain.js';
 import { type HistoryOptions, type HistoryPage, historyPage } from './history.js';
 import { type ValuePath } from '../replica/path.js';
@@ -52,6 +53,11 @@ export class TimeTravel {
       const { version, timestamp } = then.value;
       return answer({ version, document: getDocument(then.value, timestamp) });
     });
+  }
+
+  /** As {@link state}, of many devices; null for one that had no state then. They take one place, not one each. */
+  asOf({ deviceIds, at }: AsOfRequest): Promise<Answer<StatesThen>> {
+    return this.ask(async () => answer({ at, devices: await statesAt(this.past, deviceIds, at) }));
   }
 
   /** A page of the device's events. Refuses with 404 where it never had one, and with 400 a cursor that is none. */

@@ -73,8 +73,13 @@ describe('for those who run it, the service', () => {
       'get /fleet/count',
       'get /state/{deviceId}',
       'get /state/{deviceId}/delta',
+      'get /state/{deviceId}/diff',
       'get /state/{deviceId}/events',
+      'get /state/{deviceId}/explain',
       'get /state/{deviceId}/get',
+      'get /state/{deviceId}/history',
+      'post /fleet/as-of',
+      'post /state/{deviceId}/revert',
       'post /state/{deviceId}/update',
     ]);
   });

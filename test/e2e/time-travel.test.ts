@@ -244,9 +244,55 @@ describe('the past over REST', () => {
       expect((await revert('restored', { to: 1 }, { 'if-match': '"7"' })).status).toBe(409);
       expect((await revert('restored', { to: 1 }, { 'if-match': '"1"' })).body['version']).toBe(2);
       expect((await rest.get('/state/restored')).body['state']).toMatchObject({ desired: { a: 1 } });
-      expect((await revert('restored', { to: 9 })).status).toBe(404);
+      const tooNew = await revert('restored', { to: 9, clientToken: 't' });
+      expect(tooNew.body).toMatchObject({ code: 404, clientToken: 't' });
       expect((await revert('nobody', { to: 1 })).status).toBe(404);
       expect((await revert('restored', { to: '1' })).status).toBe(400);
+    });
+  });
+
+  describe('POST /fleet/as-of', () => {
+    const asOf = (body: unknown): Promise<Answer> =>
+      rest.call('POST', '/fleet/as-of', {
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      });
+
+    it('shows many devices as they were, null where there was none', async () => {
+      await rest.update('fleet-1', { state: { reported: { a: 1 }, desired: { a: 2 } } });
+      await rest.report('__proto__', { p: 1 });
+      await rest.report('fleet-deleted', { a: 1 });
+      const [time = 0] = await times([rest.delete('fleet-deleted')]);
+      await laterOn();
+      await rest.report('fleet-1', { a: 2 });
+      await rest.report('fleet-late', { a: 1 });
+      const deviceIds = ['fleet-late', 'fleet-1', '__proto__', 'fleet-deleted', 'nobody', 'fleet-1'];
+      const answer = await asOf({ deviceIds, at: time });
+      expect(answer.status).toBe(200);
+      const [one, proto] = await Promise.all(
+        ['fleet-1', '__proto__'].map((id) => rest.get(`/state/${id}?at=${time}`)),
+      );
+      expect(answer.text).toBe(
+        `{"at":${time},"devices":{"fleet-late":null,"fleet-1":${one?.text},"__proto__":${proto?.text},` +
+          '"fleet-deleted":null,"nobody":null}}',
+      );
+      const iso = await asOf({ deviceIds, at: new Date(time).toISOString() });
+      expect(iso.text).toBe(answer.text);
+    });
+
+    it('takes a hundred devices, and refuses more or anything else with 400', async () => {
+      const ids = (count: number) => Array.from({ length: count }, (_, n) => `n-${n}`);
+      const full = await asOf({ deviceIds: ids(100), at: 1 });
+      expect(Object.keys(full.body['devices'] as object)).toHaveLength(100);
+      for (const [body, message] of [
+        [{ deviceIds: ids(101), at: 1 }, 'Invalid deviceIds: an array of 1 to 100'],
+        ['{', 'Invalid JSON'],
+      ] as const) {
+        const answer = await asOf(body);
+        expect([answer.status, answer.body]).toEqual([400, refusal(400, message)]);
+      }
+      const { paths } = (await rest.get('/docs-json')).body as { paths?: object };
+      expect(Object.keys(paths ?? {})).toContain('/fleet/as-of');
     });
   });
 });

@@ -36,24 +36,36 @@ export async function recordSteps(
   const replica = emptyReplica(deviceId);
   const all: Recorded[] = [];
   for (const [offset, step] of steps.entries()) {
-    const from = origin(offset, {}, { commandId: deriveId(`${deviceId}/${offset}`) });
-    const command = commandOf(stepOf(step, replica), from);
-    const before = replica.revision;
-    const now = 'now' in step ? step.now : (step.at ?? 1000 + offset * 10);
-    const { decision } = execute(replica, command, now, RECORD);
-    if (decision.kind === 'refused') continue;
-    const { events } = decision;
-    const [result] = await store.append([
-      {
-        stream: streamOf(deviceId),
-        expectedRevision: before,
-        events: events.map((event, index) => stored(deviceId, event, from, index)),
-      },
-    ]);
-    if (result?.kind !== 'appended') throw new Error(`Not recorded: ${result?.kind}`);
-    events.forEach((event, index) => all.push({ event, origin: from, isLast: index === events.length - 1 }));
+    const recorded = await recordStep(store, replica, offset, step);
+    if (recorded !== null) all.push(...recorded);
   }
   return all;
+}
+
+/** Decides one step on the replica, which is changed by it, and records it; null: it was refused. */
+export async function recordStep(
+  store: EventStore,
+  replica: Replica,
+  offset: number,
+  step: RandomStep | Step,
+): Promise<Recorded[] | null> {
+  const { deviceId } = replica;
+  const from = origin(offset, {}, { commandId: deriveId(`${deviceId}/${offset}`) });
+  const command = commandOf(stepOf(step, replica), from);
+  const before = replica.revision;
+  const now = 'now' in step ? step.now : (step.at ?? 1000 + offset * 10);
+  const { decision } = execute(replica, command, now, RECORD);
+  if (decision.kind === 'refused') return null;
+  const { events } = decision;
+  const [result] = await store.append([
+    {
+      stream: streamOf(deviceId),
+      expectedRevision: before,
+      events: events.map((event, index) => stored(deviceId, event, from, index)),
+    },
+  ]);
+  if (result?.kind !== 'appended') throw new Error(`Not recorded: ${result?.kind}`);
+  return events.map((event, index) => ({ event, origin: from, isLast: index === events.length - 1 }));
 }
 
 function stepOf(step: RandomStep | Step, replica: Replica): Step {

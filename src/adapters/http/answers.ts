@@ -104,11 +104,19 @@ export class Answers {
   /** Answers with a value as JSON, or with its refusal. */
   async json<T>(deviceId: string, reply: FastifyReply, ask: () => Promise<Answer<T>>): Promise<void> {
     if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    await this.text(reply, async () => {
+      const answer = await ask();
+      return answer.ok ? { ok: true, value: JSON.stringify(answer.value) } : answer;
+    });
+  }
+
+  /** Answers with what is JSON text already, or with its refusal. */
+  async text(reply: FastifyReply, ask: () => Promise<Answer<string>>): Promise<void> {
     try {
       const answer = await ask();
       if (!answer.ok) return sendRefusal(reply, answer.refusal);
       void reply.header('cache-control', 'no-cache');
-      sendDocument(reply, HttpStatus.OK, JSON.stringify(answer.value));
+      sendDocument(reply, HttpStatus.OK, answer.value);
     } catch (error) {
       sendRefusal(reply, this.faultOf(error));
     }

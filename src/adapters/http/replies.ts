@@ -8,10 +8,11 @@ export function sendDocument(reply: FastifyReply, status: number, document: stri
   void reply.status(status).header('content-type', JSON_TYPE).send(document);
 }
 
-export function sendRefusal(reply: FastifyReply, refusal: Refusal): void {
+/** @param clientToken that of the request, where it could be read */
+export function sendRefusal(reply: FastifyReply, refusal: Refusal, clientToken?: string): void {
   // A 503 can be tried again soon; the client is told when.
   if (refusal.code === 503) void reply.header('retry-after', '1');
-  sendDocument(reply, refusal.code, rejectedDocument(refusal, Date.now()));
+  sendDocument(reply, refusal.code, rejectedDocument(refusal, Date.now(), clientToken));
 }
 
 /** An ETag is the version: the same for every representation of it. */

@@ -10,8 +10,7 @@ import {
   readMoment,
   refuse,
 } from '../../application/moments.js';
-import { type Reply } from '../../application/ports/bus.js';
-import { readRevert } from '../../application/revert.js';
+import { readRevert, sendRevert } from '../../application/revert.js';
 import { TimeTravel } from '../../application/time-travel.js';
 import { refusals } from '../../replica/commands.js';
 import { isDeviceId } from '../../replica/limits.js';
@@ -129,26 +128,18 @@ export class TimeTravelController {
     if (!reading.ok) return sendRefusal(reply, reading.refusal);
     const headers = this.answers.headersOf(request, reply);
     try {
-      let refused: { readonly answer: Reply; readonly version: number } | undefined;
-      for (let tries = 1; ; tries++) {
-        const update = await this.timeTravel.revert(deviceId, reading.value, headers['message-id']);
-        if (!update.ok) return sendRefusal(reply, update.refusal);
-        const { version, body } = update.value;
-        if (refused?.version === version) return this.answers.send(reply, refused.answer);
-        const answer = await this.answers.request('update', deviceId, body, headers);
-        const isLast = tries === MAX_REVERT_TRIES || headers['if-match'] !== undefined;
-        if (answer.accepted || isLast) return this.answers.send(reply, answer);
-        // Perhaps made for a version that was gone by the time: made anew, where there is a newer one.
-        refused = { answer, version };
-      }
+      const answer = await sendRevert(
+        () => this.timeTravel.revert(deviceId, reading.value, headers['message-id']),
+        (update) => this.answers.request('update', deviceId, update, headers),
+        headers['if-match'] === undefined,
+      );
+      if (answer.ok) this.answers.send(reply, answer.value);
+      else sendRefusal(reply, answer.refusal, reading.value.clientToken);
     } catch (error) {
       sendRefusal(reply, this.answers.faultOf(error));
     }
   }
 }
-
-/** Each is lost only to an update of the same device that came between. */
-const MAX_REVERT_TRIES = 8;
 
 function readHistoryOptions({ order, limit, cursor, ...bounds }: Sent): Answer<HistoryOptions> {
   if (order !== undefined && order !== 'newest' && order !== 'oldest') {

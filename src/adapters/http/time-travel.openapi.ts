@@ -1,4 +1,5 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, ApiPropertyOptional, getSchemaPath } from '@nestjs/swagger';
+import { GetAccepted } from './documents.openapi.js';
 
 /** Shapes for the OpenAPI page alone. */
 
@@ -128,4 +129,26 @@ export class RevertRequest {
   @ApiProperty({ type: 'integer', minimum: 1, description: 'The version whose desired is wanted again' })
   to!: number;
   @ApiPropertyOptional({ maxLength: 64 }) clientToken?: string;
+}
+
+export class AsOfRequest {
+  @ApiProperty({ type: [String], minItems: 1, maxItems: 100, example: ['lamp-1', 'lamp-2'] })
+  deviceIds!: string[];
+  @ApiProperty({
+    oneOf: [{ type: 'string' }, { type: 'integer' }],
+    description: 'ISO 8601 with its zone, or milliseconds since the epoch',
+    example: '2026-05-01T12:00:00Z',
+  })
+  at!: string | number;
+}
+
+@ApiExtraModels(GetAccepted)
+export class AsOf {
+  @ApiProperty(milliseconds) at!: number;
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: { nullable: true, allOf: [{ $ref: getSchemaPath(GetAccepted) }] },
+    description: 'By deviceId; null: it had no state then',
+  })
+  devices!: object;
 }

@@ -2,20 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
 import { diffStates } from '../../../src/application/state-diff.js';
-import { equal, isObject, type JsonObject, type JsonValue } from '../../../src/replica/json.js';
+import { equal, type JsonObject, type JsonValue } from '../../../src/replica/json.js';
 import { section } from '../support/arbitraries.js';
+import { applyMergePatch } from '../support/merge-patch.js';
 import { deepFreeze } from '../support/scenario.js';
-
-/** RFC 7396, word for word. */
-function applyMergePatch(target: JsonValue | undefined, patch: JsonValue): JsonValue {
-  if (!isObject(patch)) return patch;
-  const result: JsonObject = isObject(target) ? { ...target } : {};
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete result[key];
-    else result[key] = applyMergePatch(Object.hasOwn(result, key) ? result[key] : undefined, value);
-  }
-  return result;
-}
 
 const state = fc
   .record({ reported: section, desired: section }, { requiredKeys: [] })

@@ -1,0 +1,33 @@
+import { Controller, Post, Req, Res } from '@nestjs/common';
+import { ApiBody, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { asOfDocument, readAsOf } from '../../application/as-of.js';
+import { TimeTravel } from '../../application/time-travel.js';
+import { Answers } from './answers.js';
+import { Rejected } from './documents.openapi.js';
+import { AsOf, AsOfRequest } from './time-travel.openapi.js';
+
+/** Questions about many devices. */
+@ApiTags('past')
+@Controller('fleet')
+export class FleetAsOfController {
+  constructor(
+    private readonly answers: Answers,
+    private readonly timeTravel: TimeTravel,
+  ) {}
+
+  @Post('as-of')
+  @ApiOperation({ summary: 'The states of many devices as they were at a time' })
+  @ApiBody({ type: AsOfRequest })
+  @ApiResponse({ status: 200, type: AsOf })
+  @ApiResponse({ status: 400, type: Rejected })
+  @ApiResponse({ status: 503, type: Rejected })
+  async asOf(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    await this.answers.text(reply, async () => {
+      const asked = readAsOf(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
+      if (!asked.ok) return asked;
+      const then = await this.timeTravel.asOf(asked.value);
+      return then.ok ? { ok: true, value: asOfDocument(then.value) } : then;
+    });
+  }
+}
