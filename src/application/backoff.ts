@@ -17,7 +17,3 @@ export class Backoff {
     this.attempt = 0;
   }
 }
-
-export function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}

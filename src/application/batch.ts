@@ -1,4 +1,5 @@
-import { type Backoff, sleep } from './backoff.js';
+import { type Backoff } from './backoff.js';
+import { pause } from './timing.js';
 import { type CommandBatch } from './ports/bus.js';
 import { type Observer } from './ports/observer.js';
 
@@ -23,7 +24,7 @@ export async function pauseBatch(
 ): Promise<void> {
   const delayMs = backoff.nextDelayMs();
   observer.retrying(step, error, delayMs);
-  await sleep(delayMs);
+  await pause(delayMs);
   await keepBatchAlive(batch);
 }
 

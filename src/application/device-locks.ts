@@ -1,3 +1,5 @@
+import { settlesWithin } from './timing.js';
+
 /**
  * Work on one device never runs twice at once. First come, first served; several devices are taken together, at one
  * moment, so that two holders cannot wait for each other.
@@ -23,7 +25,7 @@ export class DeviceLocks {
     instead: () => Promise<T>,
   ): Promise<T> {
     const { before, release } = this.queue([deviceId]);
-    if (before !== null && !(await endsWithin(before, waitMs))) {
+    if (before !== null && !(await settlesWithin(before, waitMs))) {
       // Whoever stands behind goes on waiting for those in front.
       void before.then(release);
       return instead();
@@ -56,14 +58,4 @@ export class DeviceLocks {
     };
     return { before: before.length === 0 ? null : Promise.all(before), release };
   }
-}
-
-async function endsWithin(work: Promise<unknown>, milliseconds: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, milliseconds, false);
-  });
-  const ended = await Promise.race([work.then(() => true), timeout]);
-  clearTimeout(timer);
-  return ended;
 }

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Origin } from '../replica/events.js';
 import { deviceOf } from '../replica/stored.js';
 import { type DeviceView, emptyView, evolveView, rowOfView, viewOfRow } from './device-view.js';
+import { Pacer } from './pacing.js';
 import { EventStoreError, type RecordedEvent } from './ports/event-store.js';
 import { type DeviceRow, type ReadModel } from './ports/read-model.js';
 import { decodeEvent } from './replicas.js';
@@ -30,9 +30,6 @@ const NOBODY: Origin = {
   source: { topic: '', partition: 0, offset: 0, timestamp: 0, log: '' },
 };
 
-/** After so many events or rows the event loop has a turn. */
-const TURN_COUNT = 128;
-
 /** Some six times its text in memory, by estimate. */
 const BYTES_FACTOR = 6;
 const BYTES_PER_VIEW = 800;
@@ -59,24 +56,23 @@ export class BatchFolder {
   async fold(items: readonly Item[]): Promise<DeviceRow[]> {
     const views = await this.viewsOf(items);
     const changed = new Set<DeviceView>();
-    let turn = 0;
+    const pacer = new Pacer();
     for (const item of items) {
-      const stream = 'event' in item ? item.event.stream : item.damaged.stream;
-      const deviceId = stream === null ? null : deviceOf(stream);
+      const deviceId = deviceOfItem(item);
       const view = deviceId === null ? undefined : views.get(deviceId);
       if (view === undefined) {
         if ('damaged' in item) this.broke(null, item.damaged.reason);
         continue;
       }
       if (this.apply(view, item)) changed.add(view);
-      if (++turn % TURN_COUNT === 0) await nextTurn();
+      if (pacer.isDue) await pacer.pause();
     }
     const rows: DeviceRow[] = [];
     for (const view of changed) {
       const row = rowOfView(view);
       rows.push(row);
       this.cache.set(row.deviceId, view, { size: BYTES_PER_VIEW + BYTES_FACTOR * row.text.length });
-      if (rows.length % TURN_COUNT === 0) await nextTurn();
+      if (pacer.isDue) await pacer.pause();
     }
     return rows;
   }
@@ -85,8 +81,7 @@ export class BatchFolder {
     const views = new Map<string, DeviceView>();
     const missing = new Set<string>();
     for (const item of items) {
-      const stream = 'event' in item ? item.event.stream : item.damaged.stream;
-      const deviceId = stream === null ? null : deviceOf(stream);
+      const deviceId = deviceOfItem(item);
       if (deviceId === null || views.has(deviceId) || missing.has(deviceId)) continue;
       const cached = this.cache.get(deviceId);
       if (cached === undefined) missing.add(deviceId);
@@ -129,4 +124,10 @@ export class BatchFolder {
     this.broke(view.replica.deviceId, reason);
     return true;
   }
+}
+
+/** Null: a damaged event of nobody knows whom, or a stream that is no device's. */
+function deviceOfItem(item: Item): string | null {
+  const { stream } = 'event' in item ? item.event : item.damaged;
+  return stream === null ? null : deviceOf(stream);
 }

@@ -2,6 +2,7 @@ import { type Refusal } from '../replica/commands.js';
 import { rejectedDocument } from '../replica/documents.js';
 import { type Response } from '../replica/respond.js';
 import { headerText, headerValue } from './incoming.js';
+import { CORRELATION_ID, ECHOED, NEST_ERROR, REPLY_PARTITION, REPLY_TOPIC } from './reply-headers.js';
 import {
   type CommandMessage,
   type OutputChannel,
@@ -12,13 +13,6 @@ import {
 
 export type Message = OutputMessage | ReplyMessage;
 
-/** Headers that come back, as they were sent, on every output that a command caused. */
-const ECHOED = ['correlation-id', 'traceparent'] as const;
-/** What Nest's Kafka client sends and looks for. */
-const REPLY_TOPIC = 'kafka_replyTopic';
-const REPLY_PARTITION = 'kafka_replyPartition';
-const CORRELATION_ID = 'kafka_correlationId';
-const NEST_ERROR = 'kafka_nest-err';
 const NEST_DISPOSED = 'kafka_nest-is-disposed';
 
 export interface OutputOptions {

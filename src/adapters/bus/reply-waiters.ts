@@ -1,6 +1,6 @@
 import { BusError, type Reply } from '../../application/ports/bus.js';
-import { NEST_ERROR } from './reply-headers.js';
-import { deferred, type Deferred } from './timing.js';
+import { NEST_ERROR } from '../../application/reply-headers.js';
+import { deferred, type Deferred } from '../../application/timing.js';
 
 type HeaderValue = Buffer | string | readonly (Buffer | string)[] | null | undefined;
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { Backoff, sleep } from '../../../src/application/backoff.js';
+import { Backoff } from '../../../src/application/backoff.js';
+import { pause } from '../../../src/application/timing.js';
 
 describe('Backoff', () => {
   it('doubles up to its last delay, shortened by up to half', () => {
@@ -22,9 +23,9 @@ describe('Backoff', () => {
   });
 });
 
-describe('sleep', () => {
+describe('pause', () => {
   it('resolves, also for no time at all', async () => {
-    await sleep(0);
-    await sleep(1);
+    await pause(0);
+    await pause(1);
   });
 });

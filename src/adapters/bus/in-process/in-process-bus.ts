@@ -14,9 +14,9 @@ import {
   type ReplyMessage,
 } from '../../../application/ports/bus.js';
 import { silentLogger, type BusLogger } from '../logger.js';
-import { CORRELATION_ID, REPLY_TOPIC } from '../reply-headers.js';
+import { CORRELATION_ID, REPLY_TOPIC } from '../../../application/reply-headers.js';
 import { ReplyWaiters } from '../reply-waiters.js';
-import { deferred, messageOf, pause, settlesWithin, type Deferred } from '../timing.js';
+import { deferred, messageOf, pause, settlesWithin, type Deferred } from '../../../application/timing.js';
 import { CommandQueue } from './command-queue.js';
 
 /** Where replies to this process's own requests go. */

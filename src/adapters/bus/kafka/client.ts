@@ -6,7 +6,7 @@ import kafkajs, {
   type RetryOptions,
   type SASLOptions,
 } from 'kafkajs';
-import { settlesWithin } from '../timing.js';
+import { settlesWithin } from '../../../application/timing.js';
 import { Sockets } from './sockets.js';
 import { installCodecs } from './codecs.js';
 import { installFetchDecoder } from './fetch-decoder.js';

@@ -1,6 +1,6 @@
 import type { BatchHandler, CommandBatch, CommandMessage } from '../../../application/ports/bus.js';
 import { Backoff } from '../../../application/backoff.js';
-import { messageOf, pause } from '../timing.js';
+import { messageOf, pause } from '../../../application/timing.js';
 import type { ResolvedOptions } from './options.js';
 
 const REDELIVERY_FIRST_MS = 100;

@@ -1,5 +1,5 @@
 import { BusError } from '../../../application/ports/bus.js';
-import { messageOf } from '../timing.js';
+import { messageOf } from '../../../application/timing.js';
 
 /** What of kafkajs's errors is looked at. Its classes are matched by name: a wrapped one keeps it, an instance does not. */
 interface KafkaError {

@@ -1,8 +1,8 @@
 import kafkajs, { type Message, type Producer } from 'kafkajs';
 import type { ReplyMessage } from '../../../application/ports/bus.js';
 import { LRUCache } from 'lru-cache';
-import { NEST_ERROR } from '../reply-headers.js';
-import { messageOf, settlesWithin } from '../timing.js';
+import { NEST_ERROR } from '../../../application/reply-headers.js';
+import { messageOf, settlesWithin } from '../../../application/timing.js';
 import { CLOSE_MS, createKafka, RETRY, withAdmin } from './client.js';
 import { isKafkaError } from './errors.js';
 import type { ResolvedOptions } from './options.js';

@@ -1,6 +1,6 @@
 import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
 import { Backoff } from '../../../application/backoff.js';
-import { messageOf, pause } from '../timing.js';
+import { messageOf, pause } from '../../../application/timing.js';
 import { withAdmin } from './client.js';
 import type { ResolvedOptions } from './options.js';
 import { Positions } from './positions.js';

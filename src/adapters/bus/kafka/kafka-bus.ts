@@ -8,7 +8,7 @@ import {
   type Reply,
   type ReplyMessage,
 } from '../../../application/ports/bus.js';
-import { pause, settlesWithin } from '../timing.js';
+import { pause, settlesWithin } from '../../../application/timing.js';
 import { CLOSE_MS, createKafka, RETRY } from './client.js';
 import { toBusError } from './errors.js';
 import { Intake } from './intake.js';

@@ -1,6 +1,6 @@
 import type { KafkaMessage } from 'kafkajs';
 import type { OutputChannel, OutputMessage } from '../../../application/ports/bus.js';
-import { messageOf } from '../timing.js';
+import { messageOf } from '../../../application/timing.js';
 import { toBusError } from './errors.js';
 import type { ResolvedOptions } from './options.js';
 import { TailReader } from './tail-reader.js';

@@ -95,12 +95,8 @@ export function encodeProduce(
       buf.writeInt32BE(end - batchAt, at);
       writeBatchHeader(buf, batchAt, end - batchAt, {
         count: messages.length,
-        lastOffsetDelta: messages.length - 1,
         firstTimestamp: first,
         maxTimestamp: last,
-        producerId: -1n,
-        producerEpoch: 0,
-        firstSequence: 0,
       });
       at = end;
     }

@@ -1,6 +1,7 @@
 import { type Message, type Producer, type TopicMessages } from 'kafkajs';
+import { ECHOED } from '../../../application/reply-headers.js';
 import { BusError, type OutputMessage, type ReplyMessage } from '../../../application/ports/bus.js';
-import { messageOf, settlesWithin } from '../timing.js';
+import { messageOf, settlesWithin } from '../../../application/timing.js';
 import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
 import { isKafkaError, toBusError } from './errors.js';
 import { ForeignReplies } from './foreign-replies.js';
@@ -205,7 +206,7 @@ function sized({ topic, partition, message, channel }: Omit<Outgoing, 'bytes'>):
 
 /** What comes back on every output that a command caused. */
 function echoedHeaders({ headers = {} }: Message): Message['headers'] {
-  const entries = ['correlation-id', 'traceparent'].map((name) => [name, headers[name]] as const);
+  const entries = ECHOED.map((name) => [name, headers[name]] as const);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { KafkaMessage, Message } from 'kafkajs';
 import { BusError, type CommandChannel, type Reply } from '../../../application/ports/bus.js';
-import { CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC } from '../reply-headers.js';
+import { CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC } from '../../../application/reply-headers.js';
 import { ReplyWaiters } from '../reply-waiters.js';
 import { causesOf, toBusError } from './errors.js';
 import type { ResolvedOptions } from './options.js';

@@ -1,6 +1,6 @@
 import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload } from 'kafkajs';
 import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
-import { deferred, messageOf, pause, settlesWithin } from '../timing.js';
+import { deferred, messageOf, pause, settlesWithin } from '../../../application/timing.js';
 import { splitIntoUnits } from '../work-units.js';
 import { coPartitionedAssigner } from './assigner.js';
 import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';

@@ -1,4 +1,4 @@
-import { pause } from '../timing.js';
+import { pause } from '../../../application/timing.js';
 import { causesOf, isKafkaError } from './errors.js';
 
 const ATTEMPTS = 20;

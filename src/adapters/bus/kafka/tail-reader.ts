@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Backoff } from '../../../application/backoff.js';
 import type { Consumer, KafkaMessage } from 'kafkajs';
-import { deferred, messageOf, pause, settlesWithin } from '../timing.js';
+import { deferred, messageOf, pause, settlesWithin } from '../../../application/timing.js';
 import { CLOSE_MS, createKafka, RETRY, withAdmin } from './client.js';
 import type { ResolvedOptions } from './options.js';
 import { settled } from './settled.js';

@@ -1,6 +1,6 @@
 import type { Admin, ITopicConfig } from 'kafkajs';
 import { BusError, COMMAND_CHANNELS, OUTPUT_CHANNELS } from '../../../application/ports/bus.js';
-import { messageOf } from '../timing.js';
+import { messageOf } from '../../../application/timing.js';
 import { isKafkaError } from './errors.js';
 import type { ResolvedOptions } from './options.js';
 import { settled } from './settled.js';

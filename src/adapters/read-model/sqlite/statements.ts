@@ -25,21 +25,7 @@ export type StoredRow = readonly [
   text: string,
 ];
 
-type PutRow = [
-  generation: number,
-  deviceId: string,
-  revision: number,
-  version: number,
-  status: number,
-  lastReported: number | null,
-  lastDesired: number | null,
-  since: number,
-  sinceVersion: number,
-  priorSince: number,
-  outstanding: number,
-  broken: string | null,
-  text: string,
-];
+type PutRow = [generation: number, ...StoredRow];
 
 /** A status is stored as its place here; the lists count on it. */
 const STATUSES: readonly DeviceStatus[] = ['not-in-sync', 'in-sync', 'broken', 'deleted'];

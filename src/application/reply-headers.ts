@@ -4,3 +4,6 @@ export const REPLY_PARTITION = 'kafka_replyPartition';
 export const CORRELATION_ID = 'kafka_correlationId';
 /** Present on the answer to a command that was refused. */
 export const NEST_ERROR = 'kafka_nest-err';
+
+/** Headers that come back, as they were sent, on every output that a command caused. */
+export const ECHOED = ['correlation-id', 'traceparent'] as const;
