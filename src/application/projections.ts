@@ -10,7 +10,7 @@ import { isOfLog, rebuild, type RebuildProgress, sweepAll } from './rebuild.js';
 export interface ProjectionsStatus {
   /** Of the last event that readers see; null: none. */
   readonly position: bigint | null;
-  /** How far behind the rows are, at the most. */
+  /** How far behind the rows are, at the most; 0: they show all that there is, as far as this process knows. */
   readonly lagMs: number;
   /** Null: none runs. */
   readonly rebuild: RebuildProgress | null;
@@ -55,7 +55,9 @@ export class Projections {
 
   status(): ProjectionsStatus {
     const lagMs = this.live?.lagMs() ?? 0;
-    const behindMs = this.behindSince === null ? 0 : this.dependencies.clock() - this.behindSince;
+    // Not 0 either in the millisecond in which it began: 0 says that nothing is missing.
+    const behindMs =
+      this.behindSince === null ? 0 : Math.max(1, this.dependencies.clock() - this.behindSince);
     return {
       position: this.live?.writtenPosition ?? null,
       lagMs: Math.max(0, lagMs, behindMs),
@@ -106,6 +108,8 @@ export class Projections {
       return rebuilt !== null;
     });
     this.building = null;
+    // The other generation has yet to hear of what came since it was swapped in.
+    this.behindSince ??= this.dependencies.clock();
     this.switching.abort();
     if (!this.stopping.signal.aborted) this.keep(this.sweep());
   }

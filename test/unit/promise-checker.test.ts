@@ -116,6 +116,16 @@ describe('the checker of promises', () => {
       expect(brokenPromises(lost, without('delta', 'c'), events)).toEqual([]);
     });
 
+    it('lets repeats be cut short by the deletion, where all were there before', () => {
+      const allButLast = commands.map((command) => ({ ...command, mayBeLost: command.token !== 'f' }));
+      const withoutLast = without('accepted', 'f');
+      const cutShort = [...withoutLast, accepted('a', 1), accepted('f', 4)];
+      expect(brokenPromises(allButLast, cutShort, events)).toEqual([]);
+      expect(brokenPromises(commands, cutShort, events).join('\n')).toMatch(/from version 1 to 4/);
+      const notThereBefore = [accepted('a', 1), accepted('f', 4), accepted('c', 2), accepted('e', 3)];
+      expect(brokenPromises(allButLast, notThereBefore, events).join('\n')).toMatch(/from version 1 to 4/);
+    });
+
     it('finds what is wrong all the same', () => {
       const text = (seen: SeenOutput[], recorded: SeenEvent[]): string =>
         brokenPromises(lost, seen, recorded).join('\n');
