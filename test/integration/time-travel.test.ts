@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { MemoryEventStore } from '../../src/adapters/event-store/memory/memory-event-store.js';
+import { openEventStoreDb } from '../../src/adapters/event-store/eventstoredb/eventstoredb-event-store.js';
 import { openSqliteEventStore } from '../../src/adapters/event-store/sqlite/sqlite-event-store.js';
 import { MemorySnapshots } from '../../src/adapters/snapshots/memory/memory-snapshots.js';
 import { openSqliteSnapshots } from '../../src/adapters/snapshots/sqlite/sqlite-snapshots.js';
@@ -14,10 +15,14 @@ import { Snapshots } from '../../src/application/snapshots.js';
 import { TimeTravel } from '../../src/application/time-travel.js';
 import { getDocument } from '../../src/replica/documents.js';
 import { type Replica } from '../../src/replica/replica.js';
+import { STREAM_PREFIX } from '../../src/replica/stored.js';
+import { startEventStoreServer } from '../support/eventstore-server/index.js';
 import { plainFold, randomSteps, type Recorded, recordSteps } from '../support/recorded-history.js';
 import { RecordingObserver } from '../support/replica-process.js';
 
 const QUESTIONS = 10_000;
+/** Each is some ten calls over the network here. */
+const QUESTIONS_OVER_NETWORK = 1_000;
 const DEVICES = 8;
 const STEPS = 120;
 /** So few that most folds begin at a snapshot that an earlier question left. */
@@ -28,10 +33,31 @@ const SEED = Number(process.env['TIME_TRAVEL_SEED'] ?? Date.now() % 2 ** 31);
 const dataDir = mkdtempSync(join(tmpdir(), 'time-travel-'));
 afterAll(() => rmSync(dataDir, { recursive: true }));
 
-const stores: [string, () => { store: EventStore; snapshots: SnapshotStore | null }][] = [
-  ['memory', () => ({ store: new MemoryEventStore(), snapshots: new MemorySnapshots() })],
-  ['memory, without snapshots', () => ({ store: new MemoryEventStore(), snapshots: null })],
-  ['SQLite', () => ({ store: openSqliteEventStore({ dataDir }), snapshots: openSqliteSnapshots(dataDir) })],
+interface Opened {
+  readonly store: EventStore;
+  readonly snapshots: SnapshotStore | null;
+  /** Of the server that the store is on. */
+  readonly stop?: () => Promise<void>;
+}
+
+async function openOnServer(): Promise<Opened> {
+  const server = await startEventStoreServer();
+  return {
+    store: openEventStoreDb({ connectionString: server.connectionString, streamPrefix: STREAM_PREFIX }),
+    snapshots: new MemorySnapshots(),
+    stop: () => server.stop(),
+  };
+}
+
+const stores: [number, string, () => Opened | Promise<Opened>][] = [
+  [QUESTIONS, 'memory', () => ({ store: new MemoryEventStore(), snapshots: new MemorySnapshots() })],
+  [QUESTIONS, 'memory, without snapshots', () => ({ store: new MemoryEventStore(), snapshots: null })],
+  [
+    QUESTIONS,
+    'SQLite',
+    () => ({ store: openSqliteEventStore({ dataDir }), snapshots: openSqliteSnapshots(dataDir) }),
+  ],
+  [QUESTIONS_OVER_NETWORK, "EventStoreDB's protocol", openOnServer],
 ];
 
 /** Whole numbers from 0 to below the bound. */
@@ -64,10 +90,10 @@ function truth({ events, folds }: Device, moment: Moment): string | null {
   return replica.exists ? getDocument(replica, replica.timestamp) : null;
 }
 
-describe.each(stores)(`${QUESTIONS} random questions about the past, on %s`, (_, open) => {
+describe.each(stores)('%d random questions about the past, on %s', (questions, _, open) => {
   it(`give what a plain fold of the events gives (TIME_TRAVEL_SEED=${SEED})`, async () => {
     console.log(`TIME_TRAVEL_SEED=${SEED}`);
-    const { store, snapshots: kept } = open();
+    const { store, snapshots: kept, stop } = await open();
     const observer = new RecordingObserver();
     const snapshots = kept === null ? undefined : new Snapshots(store, kept, observer, { everyCount: EVERY });
     const travel = new TimeTravel(store, new Replicas(store, observer, 0, snapshots));
@@ -80,7 +106,7 @@ describe.each(stores)(`${QUESTIONS} random questions about the past, on %s`, (_,
     }
     const below = numbers(SEED);
     const seen = { found: 0, missing: 0 };
-    for (let n = 0; n < QUESTIONS; n++) {
+    for (let n = 0; n < questions; n++) {
       const device = devices[below(DEVICES)] as Device;
       const last = (device.events.at(-1) as Recorded).event;
       const moment: Moment =
@@ -96,15 +122,16 @@ describe.each(stores)(`${QUESTIONS} random questions about the past, on %s`, (_,
       seen[got.ok ? 'found' : 'missing']++;
       if (n % 1000 === 0) await snapshots?.flush();
     }
-    expect(seen.found).toBeGreaterThan(QUESTIONS / 2);
-    expect(seen.missing).toBeGreaterThan(QUESTIONS / 100);
+    expect(seen.found).toBeGreaterThan(questions / 2);
+    expect(seen.missing).toBeGreaterThan(questions / 100);
     if (snapshots !== undefined) {
       expect(observer.of('loaded').filter(([from]) => from === 'snapshot').length).toBeGreaterThan(
-        QUESTIONS / 2,
+        questions / 2,
       );
     }
     expect(observer.of('snapshotFailed')).toEqual([]);
     await snapshots?.close();
     await store.close();
+    await stop?.();
   });
 });

@@ -21,7 +21,11 @@ async function answerOf(response: Response): Promise<Answer> {
 
 /** Calls the REST API of one service. */
 export class RestClient {
-  constructor(readonly url: string) {}
+  /** @param prefix the service's TOPIC_PREFIX */
+  constructor(
+    readonly url: string,
+    readonly prefix = 'state',
+  ) {}
 
   async call(method: string, path: string, init: RequestInit = {}): Promise<Answer> {
     return answerOf(await fetch(`${this.url}${path}`, { ...init, method }));
@@ -38,7 +42,7 @@ export class RestClient {
     headers: Record<string, string> = {},
   ): Promise<Answer> {
     const bytes = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body);
-    return this.call('POST', `/state/${deviceId}/update`, {
+    return this.call('POST', `/${this.prefix}/${deviceId}/update`, {
       body: bytes,
       headers: { 'content-type': 'application/json', ...headers },
     });
@@ -49,7 +53,7 @@ export class RestClient {
   }
 
   delete(deviceId: string, headers: Record<string, string> = {}): Promise<Answer> {
-    return this.call('DELETE', `/state/${deviceId}`, { headers });
+    return this.call('DELETE', `/${this.prefix}/${deviceId}`, { headers });
   }
 }
 

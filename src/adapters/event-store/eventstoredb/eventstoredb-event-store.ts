@@ -129,7 +129,7 @@ class EventStoreDb implements EventStore {
     const start = from === Infinity ? undefined : from;
     if (from === Infinity && direction === 'forwards') return;
     const request = streamRequest(stream, direction, start, maxCount);
-    yield* this.read(request, this.settings.deadlineMs);
+    yield* readOut(this.read(request, this.settings.deadlineMs), maxCount);
   }
 
   async *readAll(options: ReadAllOptions = {}): AsyncGenerator<RecordedEvent> {
@@ -143,13 +143,14 @@ class EventStoreDb implements EventStore {
       const isInclusive = direction === 'forwards' && beyond !== undefined;
       const count = isInclusive ? left + 1 : left;
       let received = 0;
-      for await (const event of this.read(allRequest(direction, beyond, count, this.settings.prefix))) {
+      const events = this.read(allRequest(direction, beyond, count, this.settings.prefix));
+      for await (const event of readOut(events, count)) {
         received++;
         if (isInclusive && event.position === beyond) continue;
         beyond = event.position;
-        if (isOfServer(event)) continue;
+        if (isOfServer(event) || left === 0) continue;
+        left--;
         yield event;
-        if (--left === 0) return;
       }
       if (received < count) return;
     }
@@ -234,4 +235,22 @@ class EventStoreDb implements EventStore {
   private throwIfClosed(): void {
     if (this.closed) throw closedError();
   }
+}
+
+/**
+ * The events of a read of so many, the last one once the call has ended. A consumer that stops after the last one would
+ * break the call off otherwise, and servers close a connection on which many calls are (the bounds against
+ * CVE-2023-44487).
+ */
+async function* readOut(
+  events: AsyncIterable<RecordedEvent>,
+  maxCount: number,
+): AsyncGenerator<RecordedEvent> {
+  let left = maxCount;
+  let last: RecordedEvent | undefined;
+  for await (const event of events) {
+    if (--left > 0) yield event;
+    else last = event;
+  }
+  if (last !== undefined) yield last;
 }
