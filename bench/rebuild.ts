@@ -38,6 +38,7 @@ const silent = {
   deviceBroken: (deviceId: string | null, reason: string) => {
     throw new Error(`${deviceId}: ${reason}`);
   },
+  settled: () => undefined,
   projectionFailed: () => undefined,
   generation: () => undefined,
 };

@@ -34,6 +34,7 @@ export async function rebuildProjections(from: StoreAddress, dataDir: string): P
       const broken = new Set<string | null>();
       const observer: ProjectionObserver = {
         projected: () => undefined,
+        settled: () => undefined,
         projectionFailed: () => undefined,
         generation: () => undefined,
         deviceBroken: (_, deviceId, reason) => {

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { type Origin } from '../replica/events.js';
+import { type Settled } from '../replica/convergence.js';
 import { deviceOf } from '../replica/stored.js';
 import { type DeviceView, emptyView, evolveView, rowOfView, viewOfRow } from './device-view.js';
 import { Pacer } from './pacing.js';
@@ -30,6 +31,13 @@ const NOBODY: Origin = {
   source: { topic: '', partition: 0, offset: 0, timestamp: 0, log: '' },
 };
 
+export interface Folded {
+  /** Of the devices that the batch changes. */
+  readonly rows: readonly DeviceRow[];
+  /** The desired changes that its events settle, in the order of the events. */
+  readonly settled: readonly Settled[];
+}
+
 /** Some six times its text in memory, by estimate. */
 const BYTES_FACTOR = 6;
 const BYTES_PER_VIEW = 800;
@@ -52,10 +60,11 @@ export class BatchFolder {
     this.cache = new LRUCache({ maxSize: Math.max(1, cacheBytes) });
   }
 
-  /** The rows of the devices that the items change. Throws `ReadModelError`; {@link UnreadableRowError}. */
-  async fold(items: readonly Item[]): Promise<DeviceRow[]> {
+  /** Throws `ReadModelError`; {@link UnreadableRowError}. */
+  async fold(items: readonly Item[]): Promise<Folded> {
     const views = await this.viewsOf(items);
     const changed = new Set<DeviceView>();
+    const settled: Settled[] = [];
     const pacer = new Pacer();
     for (const item of items) {
       const deviceId = deviceOfItem(item);
@@ -64,17 +73,17 @@ export class BatchFolder {
         if ('damaged' in item) this.broke(null, item.damaged.reason);
         continue;
       }
-      if (this.apply(view, item)) changed.add(view);
+      if (this.apply(view, item, settled)) changed.add(view);
       if (pacer.isDue) await pacer.pause();
     }
     const rows: DeviceRow[] = [];
     for (const view of changed) {
       const row = rowOfView(view);
       rows.push(row);
-      this.cache.set(row.deviceId, view, { size: BYTES_PER_VIEW + BYTES_FACTOR * row.text.length });
+      this.cache.set(row.deviceId, view, { size: BYTES_PER_VIEW + BYTES_FACTOR * textLengthOf(row) });
       if (pacer.isDue) await pacer.pause();
     }
-    return rows;
+    return { rows, settled };
   }
 
   private async viewsOf(items: readonly Item[]): Promise<Map<string, DeviceView>> {
@@ -98,7 +107,7 @@ export class BatchFolder {
   }
 
   /** True where the view is another now. */
-  private apply(view: DeviceView, item: Item): boolean {
+  private apply(view: DeviceView, item: Item, settled: Settled[]): boolean {
     // Nothing can be known of what follows an event that cannot be read.
     if (view.broken !== null) return false;
     if ('damaged' in item) return this.break(view, item.damaged.reason);
@@ -111,7 +120,8 @@ export class BatchFolder {
       return this.break(view, `${gap} missing from ${event.stream}`);
     }
     try {
-      evolveView(view, decodeEvent(event), NOBODY, event.revision);
+      const all = evolveView(view, decodeEvent(event), NOBODY, event.revision);
+      if (all.length > 0) settled.push(...all);
       return true;
     } catch (error) {
       if (!(error instanceof EventStoreError)) throw error;
@@ -124,6 +134,10 @@ export class BatchFolder {
     this.broke(view.replica.deviceId, reason);
     return true;
   }
+}
+
+function textLengthOf({ text, open }: DeviceRow): number {
+  return text.length + (open?.length ?? 0);
 }
 
 /** Null: a damaged event of nobody knows whom, or a stream that is no device's. */

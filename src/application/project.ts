@@ -1,3 +1,4 @@
+import { countSettled } from './convergence-counts.js';
 import { type Clock } from './ports/clock.js';
 import {
   EventStoreError,
@@ -183,14 +184,20 @@ export class Projection {
     const { model, observer } = this.dependencies;
     const { items, position } = this;
     if (items.length > 0 && position !== null) {
-      const rows = await this.folder.fold(items);
+      const { rows, settled } = await this.folder.fold(items);
       const checkpoint: Checkpoint = { position, proof: this.proof };
-      await model.write(this.generation.id, { rows, expected: this.written, checkpoint });
+      await model.write(this.generation.id, {
+        rows,
+        settled: countSettled(settled),
+        expected: this.written,
+        checkpoint,
+      });
       this.items = [];
       this.bytes = 0;
       this.written = position;
       this.events += items.length;
       observer.projected(this.kind, items.length, position);
+      if (settled.length > 0) observer.settled(this.kind, settled);
       onProgress?.({ events: this.events, position });
     }
     if (!this.isCaughtUp || onCaughtUp === undefined) return true;

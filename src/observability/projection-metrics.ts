@@ -1,7 +1,9 @@
 import { type Logger } from 'pino';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { CONVERGENCE_BOUNDS_MS, durationOf } from '../application/convergence-counts.js';
 import { type ProjectionKind, type ProjectionObserver } from '../application/ports/projection-observer.js';
 import { type ProjectionsStatus } from '../application/projections.js';
+import { type Settled } from '../replica/convergence.js';
 
 /** How often at most it is told, for each kind, that the projection failed. */
 const FAILURE_LOG_MS = 10_000;
@@ -11,6 +13,7 @@ export class ProjectionMetrics implements ProjectionObserver {
   private readonly events: Counter<'kind'>;
   private readonly failures: Counter<'kind'>;
   private readonly broken: Counter<'kind'>;
+  private readonly convergence: Histogram<'outcome'>;
   private readonly failureLoggedAt = new Map<string, number>();
   private status: (() => ProjectionsStatus) | null = null;
 
@@ -36,6 +39,13 @@ export class ProjectionMetrics implements ProjectionObserver {
       name: 'replica_projection_broken_total',
       help: 'Devices whose history could not be folded further',
       labelNames,
+      registers,
+    });
+    this.convergence = new Histogram({
+      name: 'replica_convergence_seconds',
+      help: 'From a desired change until it was reached, superseded or withdrawn',
+      labelNames: ['outcome'],
+      buckets: CONVERGENCE_BOUNDS_MS.map((bound) => bound / 1000),
       registers,
     });
     const gauge = (
@@ -75,6 +85,14 @@ export class ProjectionMetrics implements ProjectionObserver {
 
   projected(kind: ProjectionKind, events: number): void {
     this.events.inc({ kind }, events);
+  }
+
+  /** A rebuild goes over what was counted when it happened. */
+  settled(kind: ProjectionKind, changes: readonly Settled[]): void {
+    if (kind !== 'live') return;
+    for (const change of changes) {
+      this.convergence.observe({ outcome: change.outcome }, durationOf(change) / 1000);
+    }
   }
 
   deviceBroken(kind: ProjectionKind, deviceId: string | null, reason: string): void {

@@ -4,6 +4,7 @@ import {
   type DeviceRow,
   type ReadModel,
   type ReadModelErrorCode,
+  type SettledCount,
 } from '../../src/application/ports/read-model.js';
 
 /** What the contract suite needs of an adapter. */
@@ -28,6 +29,8 @@ export function row(deviceId: string, revision: number, rest: Partial<DeviceRow>
     sinceVersion: 1,
     priorSince: 0,
     outstanding: 0,
+    openCount: 0,
+    open: null,
     broken: null,
     text: `{"n":${revision},"é":"€😀"}`,
     ...rest,
@@ -44,6 +47,16 @@ export async function codeOf(call: Promise<unknown>): Promise<ReadModelErrorCode
     (error: { code: ReadModelErrorCode }) => error.code,
   );
 }
+
+const HOUR = 3_600_000;
+
+const reached = (hour: number, bucket: number, count: number, sumMs: number): SettledCount => ({
+  hour: hour * HOUR,
+  outcome: 'reached',
+  bucket,
+  count,
+  sumMs,
+});
 
 export function readModelContract(name: string, create: () => ReadModelHarness): void {
   describe(`read model: ${name}`, () => {
@@ -77,7 +90,8 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
     });
 
     it('keeps a row whole, and the checkpoint, across a close', async () => {
-      const large = row('large', 3, { text: JSON.stringify('é€😀x'.repeat(100_000)) });
+      const open = '{"changes":[[4,1,1,0,0]],"leaves":{"é€😀":4}}';
+      const large = row('large', 3, { openCount: 1, open, text: JSON.stringify('é€😀x'.repeat(100_000)) });
       const broken = row('b', 4, {
         status: 'broken',
         broken: 'why\n"so"',
@@ -232,6 +246,99 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
       expect(await model.find('a')).toEqual(row('a', 1));
     });
 
+    /** What it has counted, in one order. */
+    const counted = async (from: number, to: number): Promise<unknown[]> => {
+      const { counts } = await model.settled({ from: from * HOUR, to: to * HOUR });
+      return counts
+        .map(({ outcome, bucket, count, sumMs }) => [outcome, bucket, count, sumMs])
+        .sort((a, b) => (String(a) < String(b) ? -1 : 1));
+    };
+
+    it('adds what was settled to what it has, by hour, outcome and bucket', async () => {
+      expect(await model.settled({ from: 0, to: HOUR })).toEqual({ counts: [], position: null });
+      const id = await filled();
+      const first = [reached(5, 3, 2, 700), reached(6, 3, 1, 400), reached(6, 25, 1, 2 ** 50)];
+      await model.write(id, { rows: [], settled: first, expected: 10n, checkpoint: checkpointAt(11n) });
+      const more: SettledCount[] = [
+        reached(6, 3, 4, 1500),
+        { ...reached(6, 3, 1, 401), outcome: 'superseded' },
+        { ...reached(7, 0, 1, 0), outcome: 'withdrawn' },
+      ];
+      await model.write(id, { rows: [], settled: more, expected: 11n, checkpoint: checkpointAt(12n) });
+      expect(await counted(6, 7)).toEqual([
+        ['reached', 25, 1, 2 ** 50],
+        ['reached', 3, 5, 1900],
+        ['superseded', 3, 1, 401],
+      ]);
+      expect(await counted(0, 9)).toEqual([
+        ['reached', 25, 1, 2 ** 50],
+        ['reached', 3, 7, 2600],
+        ['superseded', 3, 1, 401],
+        ['withdrawn', 0, 1, 0],
+      ]);
+      expect(await counted(8, 9)).toEqual([]);
+      expect((await model.settled({ from: 0, to: 1 })).position).toBe(12n);
+    });
+
+    it('adds nothing where the checkpoint is not as expected', async () => {
+      const id = await filled();
+      const settled = [reached(5, 3, 2, 700)];
+      const late = model.write(id, { rows: [], settled, expected: 9n, checkpoint: checkpointAt(11n) });
+      expect(await codeOf(late)).toBe('superseded');
+      expect(await counted(0, 9)).toEqual([]);
+    });
+
+    it('counts for each generation by itself, and sweeps what one counted that was given up', async () => {
+      const first = await filled();
+      const settled = [reached(5, 3, 2, 700)];
+      await model.write(first, { rows: [], settled, expected: 10n, checkpoint: checkpointAt(11n) });
+      const { id } = await model.begin(1);
+      const other = [reached(5, 4, 1, 9), reached(6, 4, 1, 9), reached(7, 4, 1, 9)];
+      await model.write(id, { rows: [], settled: other, expected: null, checkpoint: checkpointAt(11n) });
+      expect(await counted(0, 9)).toEqual([['reached', 3, 2, 700]]);
+      await model.activate(id);
+      expect(await counted(0, 9)).toEqual([['reached', 4, 3, 27]]);
+      expect(await model.sweep(1)).toBe(true);
+      expect(await model.sweep(1)).toBe(false);
+      expect(await counted(0, 9)).toEqual([['reached', 4, 3, 27]]);
+    });
+
+    it('tells for how long devices are out of sync, and which have been for the longest', async () => {
+      const none = await model.outOfSync({ bounds: [1, 2], oldestCount: 9 });
+      expect(none).toEqual({ counts: [0, 0, 0], openCount: 0, oldest: [], position: null });
+      const out = { status: 'not-in-sync', outstanding: 3, openCount: 2, open: 'x' } as const;
+      const id = await filled(
+        row('b', 1, { ...out, since: 100 }),
+        row('a', 1, { ...out, since: 100 }),
+        row('C', 1, { ...out, since: 100, openCount: 0, open: null }),
+        row('d', 1, { ...out, since: 101, outstanding: 1 }),
+        row('e', 1, { ...out, since: 200 }),
+        row('f', 1, { ...out, since: 1_800_000_000_001 }),
+        row('in', 1, { since: 100 }),
+        row('bad', 1, { ...out, status: 'broken', broken: 'x', since: 100 }),
+        row('gone', 1, { status: 'deleted', since: 100 }),
+      );
+      expect(await model.outOfSync({ bounds: [99, 100, 200, 300], oldestCount: 4 })).toEqual({
+        counts: [0, 3, 2, 0, 1],
+        openCount: 10,
+        oldest: [
+          { deviceId: 'C', since: 100, outstanding: 3 },
+          { deviceId: 'a', since: 100, outstanding: 3 },
+          { deviceId: 'b', since: 100, outstanding: 3 },
+          { deviceId: 'd', since: 101, outstanding: 1 },
+        ],
+        position: 10n,
+      });
+      const rows = [row('a', 2), row('f', 2, { ...out, since: 50, openCount: 1 })];
+      await model.write(id, { rows, expected: 10n, checkpoint: checkpointAt(11n) });
+      expect(await model.outOfSync({ bounds: [], oldestCount: 0 })).toEqual({
+        counts: [5],
+        openCount: 7,
+        oldest: [],
+        position: 11n,
+      });
+    });
+
     it('is closed for good', async () => {
       const id = await filled();
       await model.close();
@@ -247,6 +354,8 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
         () => model.find('a'),
         () => model.list({ limit: 1 }),
         () => model.count(),
+        () => model.settled({ from: 0, to: 1 }),
+        () => model.outOfSync({ bounds: [], oldestCount: 0 }),
       ]) {
         expect(await codeOf(call())).toBe('closed');
       }

@@ -61,7 +61,7 @@ describe('The file of the read model', () => {
     db.pragma('user_version = 99');
     db.close();
     expect(() => openSqliteReadModel(dataDir, logger)).toThrow(
-      /^DATA_DIR: \S+ was written by a newer version \(schema 99, known 1\); start that, or delete the file: it is made anew$/,
+      /^DATA_DIR: \S+ was written by a newer version \(schema 99, known \d+\); start that, or delete the file: it is made anew$/,
     );
     expect(warnings).toEqual([]);
   });

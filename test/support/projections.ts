@@ -4,6 +4,7 @@ import { type ProjectionObserver } from '../../src/application/ports/projection-
 import { type DeviceRow, type ReadModel } from '../../src/application/ports/read-model.js';
 import { type ProjectDependencies, type ProjectOptions } from '../../src/application/project.js';
 import { decode } from '../../src/application/replicas.js';
+import { type Settled } from '../../src/replica/convergence.js';
 import { deviceOf } from '../../src/replica/stored.js';
 
 /** Keeps what it is told. */
@@ -11,10 +12,14 @@ export class RecordingProjectionObserver implements ProjectionObserver {
   readonly broken: { deviceId: string | null; reason: string }[] = [];
   readonly failures: unknown[] = [];
   readonly generations: string[] = [];
+  readonly settledLive: Settled[] = [];
   events = 0;
 
   projected(_kind: string, events: number): void {
     this.events += events;
+  }
+  settled(kind: string, changes: readonly Settled[]): void {
+    if (kind === 'live') this.settledLive.push(...changes);
   }
   deviceBroken(_kind: string, deviceId: string | null, reason: string): void {
     this.broken.push({ deviceId, reason });

@@ -1,3 +1,5 @@
+import { type Outcome } from '../../replica/convergence.js';
+
 /**
  * The read model port: what the devices' events fold to, one row a device, kept for questions over many devices. All of
  * it can be made anew from the events. A generation is one whole set of rows with its own checkpoint: the active one is
@@ -59,13 +61,31 @@ export interface DeviceRow extends FleetRow {
   /** The version that set `since`, and what `since` was before: an update may be two events. */
   readonly sinceVersion: number;
   readonly priorSince: number;
+  /** How many desired changes are open, and what is known of them (see `encodeOpenChanges`); 0 and null: none. */
+  readonly openCount: number;
+  readonly open: string | null;
   /** The replica, with metadata and delta: see `encodeSnapshot`. */
   readonly text: string;
+}
+
+/** How many desired changes were settled alike. */
+export interface SettledCount {
+  /** The hour in which they were settled: its beginning, milliseconds since the epoch. */
+  readonly hour: number;
+  readonly outcome: Outcome;
+  /** By how long they were open: an index of `CONVERGENCE_BOUNDS_MS`, or their count for what took longer. */
+  readonly bucket: number;
+  /** 1 at least. */
+  readonly count: number;
+  /** How long they were open, together. */
+  readonly sumMs: number;
 }
 
 export interface RowsWritten {
   /** No two of one device. */
   readonly rows: readonly DeviceRow[];
+  /** Added to what the generation has counted. No two of one hour, outcome and bucket. Default: none. */
+  readonly settled?: readonly SettledCount[];
   /** The position that the checkpoint must have now; null: none. */
   readonly expected: bigint | null;
   readonly checkpoint: Checkpoint;
@@ -89,6 +109,38 @@ export interface FleetCount {
   readonly inSync: number;
   readonly notInSync: number;
   readonly broken: number;
+  readonly position: bigint | null;
+}
+
+export interface SettledQuery {
+  /** Beginnings of hours, milliseconds since the epoch; `to` is not included. */
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface SettledSum {
+  /** Over all hours: one for each outcome and bucket of which there are any, in any order. */
+  readonly counts: readonly Omit<SettledCount, 'hour'>[];
+  readonly position: bigint | null;
+}
+
+export interface OutOfSyncQuery {
+  /** Moments, milliseconds since the epoch, ascending, no two alike. May be empty. */
+  readonly bounds: readonly number[];
+  /** How many devices are named at the most; may be 0. */
+  readonly oldestCount: number;
+}
+
+export interface OutOfSync {
+  /**
+   * How many devices are `not-in-sync` since: one count for each bound, of those that are later than the bound before
+   * and not later than this one; and one for those that are later than the last.
+   */
+  readonly counts: readonly number[];
+  /** Their desired changes that are open. */
+  readonly openCount: number;
+  /** Those that have been so for the longest, the longest first; equal ones by id. */
+  readonly oldest: readonly Pick<FleetRow, 'deviceId' | 'since' | 'outstanding'>[];
   readonly position: bigint | null;
 }
 
@@ -135,12 +187,12 @@ export interface ReadModel {
   load(id: number, deviceIds: readonly string[]): Promise<DeviceRow[]>;
 
   /**
-   * Rows and checkpoint together or not at all. A row takes the place of one with a lower revision, or with an equal
+   * Rows, counts and checkpoint together or not at all. A row takes the place of one with a lower revision, or with an equal
    * one where it is broken; else it changes nothing. Rejects with `superseded` where the checkpoint is not as expected.
    */
   write(id: number, written: RowsWritten): Promise<void>;
 
-  /** Removes some rows of generations that were given up, `maxCount` at the most. False: there are no more. */
+  /** Removes some of what generations hold that were given up, `maxCount` rows at the most. False: there is no more. */
   sweep(maxCount: number): Promise<boolean>;
 
   /** A device's row in the active generation, also of a deleted one; null: none. */
@@ -150,6 +202,12 @@ export interface ReadModel {
   list(query: FleetQuery): Promise<FleetPage>;
 
   count(): Promise<FleetCount>;
+
+  /** What the active generation has counted of desired changes that are settled. */
+  settled(query: SettledQuery): Promise<SettledSum>;
+
+  /** The devices of the active generation that are not in sync. It costs what they are, not the fleet. */
+  outOfSync(query: OutOfSyncQuery): Promise<OutOfSync>;
 
   /** Later calls reject with `closed`. Idempotent. */
   close(): Promise<void>;

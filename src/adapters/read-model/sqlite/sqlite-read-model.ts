@@ -7,10 +7,14 @@ import {
   type FleetPage,
   type FleetQuery,
   type Generation,
+  type OutOfSync,
+  type OutOfSyncQuery,
   type Proof,
   type ReadModel,
   ReadModelError,
   type RowsWritten,
+  type SettledQuery,
+  type SettledSum,
 } from '../../../application/ports/read-model.js';
 import { isDamage, openDatabase, type ReadModelLogger, removeFile, toReadModelError } from './database.js';
 import { type GenerationRow, Statements, statusAt, statusNumber, type StoredRow } from './statements.js';
@@ -83,7 +87,7 @@ export class SqliteReadModel implements ReadModel {
     );
   }
 
-  write(id: number, { rows, expected, checkpoint }: RowsWritten): Promise<void> {
+  write(id: number, { rows, settled = [], expected, checkpoint }: RowsWritten): Promise<void> {
     return this.run(({ db, statements }) =>
       db
         .transaction(() => {
@@ -108,10 +112,13 @@ export class SqliteReadModel implements ReadModel {
               row.sinceVersion,
               row.priorSince,
               row.outstanding,
+              row.openCount,
+              row.open,
               row.broken,
               row.text,
             );
           }
+          statements.convergence.add(id, settled);
         })
         .immediate(),
     );
@@ -121,16 +128,17 @@ export class SqliteReadModel implements ReadModel {
     return this.run(({ db, statements }) =>
       db
         .transaction(() => {
-          let after = 0;
-          for (;;) {
-            const next = statements.nextGeneration.get(after);
-            if (next === undefined) return false;
-            if (statements.isKnown.get(next) === undefined) {
-              statements.sweep.run(next, maxCount);
-              return true;
+          for (const { next, remove } of statements.sweeps) {
+            let generation = next.get(0);
+            while (generation !== undefined) {
+              if (statements.isKnown.get(generation) === undefined) {
+                remove.run(generation, maxCount);
+                return true;
+              }
+              generation = next.get(generation);
             }
-            after = next;
           }
+          return false;
         })
         .immediate(),
     );
@@ -168,6 +176,30 @@ export class SqliteReadModel implements ReadModel {
         const of = (status: number): number => statements.count.get(id, status) ?? 0;
         const position = checkpoint?.position ?? null;
         return { notInSync: of(0), inSync: of(1), broken: of(2), position };
+      })(),
+    );
+  }
+
+  settled(query: SettledQuery): Promise<SettledSum> {
+    return this.ofActive(({ statements }, active) => ({
+      counts: active === null ? [] : statements.convergence.sum(active.id, query),
+      position: active?.checkpoint?.position ?? null,
+    }));
+  }
+
+  outOfSync(query: OutOfSyncQuery): Promise<OutOfSync> {
+    return this.ofActive(({ statements }, active) => ({
+      ...statements.convergence.outOfSync(active?.id ?? null, query),
+      position: active?.checkpoint?.position ?? null,
+    }));
+  }
+
+  /** Reads of one state of the file. */
+  private ofActive<T>(read: (open: Open, active: Generation | null) => T): Promise<T> {
+    return this.run((open) =>
+      open.db.transaction(() => {
+        const row = open.statements.active.get();
+        return read(open, row === undefined ? null : generationOf(row));
       })(),
     );
   }
@@ -227,7 +259,7 @@ function proofOf(text: string): Proof {
 
 function rowOf(row: StoredRow): DeviceRow {
   const [deviceId, revision, version, status, lastReported, lastDesired] = row;
-  const [, , , , , , since, sinceVersion, priorSince, outstanding, broken, text] = row;
+  const [, , , , , , since, sinceVersion, priorSince, outstanding, openCount, open, broken, text] = row;
   return {
     deviceId,
     revision,
@@ -239,6 +271,8 @@ function rowOf(row: StoredRow): DeviceRow {
     sinceVersion,
     priorSince,
     outstanding,
+    openCount,
+    open,
     broken,
     text,
   };

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3';
 import { type DeviceStatus } from '../../../application/ports/read-model.js';
+import { ConvergenceStatements } from './convergence.js';
 
 export type GenerationRow = readonly [
   id: number,
@@ -21,9 +22,17 @@ export type StoredRow = readonly [
   sinceVersion: number,
   priorSince: number,
   outstanding: number,
+  openCount: number,
+  open: string | null,
   broken: string | null,
   text: string,
 ];
+
+/** Of one table: the next generation that has rows there, and the removal of some of them. */
+interface Sweep {
+  readonly next: Database.Statement<[after: number], number>;
+  readonly remove: Database.Statement<[generation: number, maxCount: number]>;
+}
 
 type PutRow = [generation: number, ...StoredRow];
 
@@ -39,7 +48,7 @@ export function statusAt(number: number): DeviceStatus {
 }
 
 const SMALL =
-  'device_id, revision, version, status, last_reported, last_desired, since, since_version, prior_since, outstanding, broken';
+  'device_id, revision, version, status, last_reported, last_desired, since, since_version, prior_since, outstanding, open_count, open_changes, broken';
 /** A list does not read the replicas. */
 const LISTED = `${SMALL}, ''`;
 const WHOLE = `${SMALL}, replica`;
@@ -57,12 +66,12 @@ export class Statements {
   readonly advance: Database.Statement<[string, string | null, number, string | null]>;
   readonly load: Database.Statement<[generation: number, deviceId: string], StoredRow>;
   readonly put: Database.Statement<PutRow>;
-  readonly nextGeneration: Database.Statement<[after: number], number>;
-  readonly sweep: Database.Statement<[generation: number, maxCount: number]>;
+  readonly sweeps: readonly Sweep[];
   readonly find: Database.Statement<[deviceId: string], StoredRow>;
   readonly listAll: Database.Statement<[generation: number, after: string, limit: number], StoredRow>;
   readonly listByStatus: Database.Statement<[number, number, string, number], StoredRow>;
   readonly count: Database.Statement<[generation: number, status: number], number>;
+  readonly convergence: ConvergenceStatements;
 
   constructor(db: Database.Database) {
     this.generations = db
@@ -84,22 +93,25 @@ export class Statements {
       .prepare<[number, string], StoredRow>(select(WHOLE, 'generation = ? AND device_id = ?'))
       .raw();
     this.put = db.prepare(
-      `INSERT INTO devices (generation, ${WHOLE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO devices (generation, ${WHOLE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (generation, device_id) DO UPDATE SET
          revision = excluded.revision, version = excluded.version, status = excluded.status,
          last_reported = excluded.last_reported, last_desired = excluded.last_desired, since = excluded.since,
          since_version = excluded.since_version, prior_since = excluded.prior_since,
-         outstanding = excluded.outstanding, broken = excluded.broken, replica = excluded.replica
+         outstanding = excluded.outstanding, open_count = excluded.open_count,
+         open_changes = excluded.open_changes, broken = excluded.broken, replica = excluded.replica
        WHERE excluded.revision > revision OR (excluded.revision = revision AND excluded.broken IS NOT NULL)`,
     );
-    this.nextGeneration = db
-      .prepare<[number], number>(
-        'SELECT generation FROM devices WHERE generation > ? ORDER BY generation LIMIT 1',
-      )
-      .pluck();
-    this.sweep = db.prepare(
-      'DELETE FROM devices WHERE rowid IN (SELECT rowid FROM devices WHERE generation = ? LIMIT ?)',
-    );
+    this.sweeps = ['devices', 'settled'].map((table) => ({
+      next: db
+        .prepare<[number], number>(
+          `SELECT generation FROM ${table} WHERE generation > ? ORDER BY generation LIMIT 1`,
+        )
+        .pluck(),
+      remove: db.prepare(
+        `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE generation = ? LIMIT ?)`,
+      ),
+    }));
     this.find = db
       .prepare<[string], StoredRow>(
         select(WHOLE, 'generation = (SELECT id FROM generations WHERE active = 1) AND device_id = ?'),
@@ -118,5 +130,6 @@ export class Statements {
     this.count = db
       .prepare<[number, number], number>(select('count(*)', 'generation = ? AND status = ?'))
       .pluck();
+    this.convergence = new ConvergenceStatements(db);
   }
 }
