@@ -167,10 +167,12 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
       for (let page = await ids({ limit: 2 }); page.length > 0;) {
         expect(page.length).toBeLessThanOrEqual(2);
         paged.push(...page);
-        page = await ids({ limit: 2, after: paged.at(-1) });
+        page = await ids({ limit: 2, after: { value: null, deviceId: String(paged.at(-1)) } });
       }
       expect(paged).toEqual(sorted);
-      expect(await ids({ limit: 100, after: 'a.' })).toEqual(sorted.slice(sorted.indexOf('a.b')));
+      expect(await ids({ limit: 100, after: { value: null, deviceId: 'a.' } })).toEqual(
+        sorted.slice(sorted.indexOf('a.b')),
+      );
     });
 
     it('lists and counts by whether a device is in sync; a deleted one not at all', async () => {
@@ -184,7 +186,9 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
       expect(await ids({ limit: 9 })).toEqual(['bad', 'in', 'out', 'out2']);
       expect(await ids({ limit: 9, inSync: true })).toEqual(['in']);
       expect(await ids({ limit: 9, inSync: false })).toEqual(['out', 'out2']);
-      expect(await ids({ limit: 9, inSync: false, after: 'out' })).toEqual(['out2']);
+      expect(await ids({ limit: 9, inSync: false, after: { value: null, deviceId: 'out' } })).toEqual([
+        'out2',
+      ]);
       expect(await model.count()).toEqual({ inSync: 1, notInSync: 2, broken: 1, position: 10n });
       expect((await model.list({ limit: 1 })).position).toBe(10n);
       expect((await model.find('gone'))?.status).toBe('deleted');

@@ -152,7 +152,7 @@ function parseQuery(query: Record<string, unknown>): FleetQuery | Refusal {
   return {
     limit: count,
     ...(inSync === undefined ? {} : { inSync: inSync === 'true' }),
-    ...(after === undefined ? {} : { after }),
+    ...(after === undefined ? {} : { after: { value: null, deviceId: after } }),
   };
 }
 

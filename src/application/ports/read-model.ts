@@ -1,11 +1,11 @@
 import { type Outcome } from '../../replica/convergence.js';
+import { type FleetField, type FleetFilter } from '../fleet-filter.js';
 
 /**
  * The read model port: what the devices' events fold to, one row a device, kept for questions over many devices. All of
  * it can be made anew from the events. A generation is one whole set of rows with its own checkpoint: the active one is
  * what readers see, and another one may be built beside it.
  */
-
 /** One event that is in the rows, by which it is seen whether they are of this log. */
 export interface Proof {
   readonly stream: string;
@@ -54,6 +54,12 @@ export interface FleetRow {
   readonly broken: string | null;
 }
 
+/** A device in a list. */
+export interface ListedRow extends FleetRow {
+  /** The replica: see `encodeSnapshot`. Only where it was asked for. */
+  readonly text?: string;
+}
+
 /** All that is kept of a device: enough to fold its next event. */
 export interface DeviceRow extends FleetRow {
   /** Of the last event folded. −1: none. */
@@ -91,16 +97,45 @@ export interface RowsWritten {
   readonly checkpoint: Checkpoint;
 }
 
-export interface FleetQuery {
-  /** Default: devices of any status but `deleted`. */
+/** Which devices are meant: those of which all of this holds. A deleted one never is; a broken one may be. */
+export interface FleetSelection {
+  /** True: those in sync; false: those with something outstanding. Default: those of any status but `deleted`. */
   readonly inSync?: boolean;
-  /** The devices after this one, in the order of their ids as bytes. Default: from the first. */
-  readonly after?: string;
+  /** What the id begins with. */
+  readonly prefix?: string;
+  /** Inclusive, milliseconds since the epoch; `updatedSince` is of the later of the two. */
+  readonly reportedSince?: number;
+  readonly desiredSince?: number;
+  readonly updatedSince?: number;
+  /** Of a broken device the state is that up to the damage. */
+  readonly filter?: FleetFilter;
+}
+
+/** Ties are in the order of the ids, ascending whatever the direction; null comes last in both directions. */
+export interface FleetSort {
+  readonly by: 'deviceId' | FleetField;
+  readonly descending: boolean;
+}
+
+/** A device's place in the order: what it is sorted by (null also where that is the id), and its id. */
+export interface FleetPlace {
+  readonly value: number | null;
+  readonly deviceId: string;
+}
+
+/** Plain data: it can be cloned into another thread. */
+export interface FleetQuery extends FleetSelection {
+  /** Default: by the id as bytes, ascending. */
+  readonly sort?: FleetSort;
+  /** The devices strictly after this place in the order. Default: from the first. */
+  readonly after?: FleetPlace;
   readonly limit: number;
+  /** Whether rows bear the replica's text. Default: no. */
+  readonly withText?: boolean;
 }
 
 export interface FleetPage {
-  readonly rows: readonly FleetRow[];
+  readonly rows: readonly ListedRow[];
   /** Where the rows stand, read together with them; null: no event yet. */
   readonly position: bigint | null;
 }
@@ -198,10 +233,11 @@ export interface ReadModel {
   /** A device's row in the active generation, also of a deleted one; null: none. */
   find(deviceId: string): Promise<DeviceRow | null>;
 
-  /** A page of the active generation, in the order of the ids. */
+  /** A page of the active generation. */
   list(query: FleetQuery): Promise<FleetPage>;
 
-  count(): Promise<FleetCount>;
+  /** How many of these devices there are, by status. Default: of all. */
+  count(selection?: FleetSelection): Promise<FleetCount>;
 
   /** What the active generation has counted of desired changes that are settled. */
   settled(query: SettledQuery): Promise<SettledSum>;

@@ -151,12 +151,13 @@ export class SqliteReadModel implements ReadModel {
     });
   }
 
-  list({ inSync, after = '', limit }: FleetQuery): Promise<FleetPage> {
+  list({ inSync, after: place, limit }: FleetQuery): Promise<FleetPage> {
     return this.run(({ db, statements }) =>
       db.transaction(() => {
         const active = statements.active.get();
         if (active === undefined) return { rows: [], position: null };
         const { id, checkpoint } = generationOf(active);
+        const after = place?.deviceId ?? '';
         const rows =
           inSync === undefined
             ? statements.listAll.all(id, after, limit)
