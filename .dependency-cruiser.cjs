@@ -30,7 +30,7 @@ module.exports = {
       name: 'only-the-root-composes',
       severity: 'error',
       from: { path: '^src/(adapters|observability|config)/' },
-      to: { path: '^src/(main|app\\.module|cli|cli-rebuild|open-event-store)\\.ts$' },
+      to: { path: '^src/((main|app\\.module|cli|open-event-store)\\.ts$|cli/)' },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
   ],

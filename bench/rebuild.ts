@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { openSqliteReadModel } from '../src/adapters/read-model/sqlite/sqlite-read-model.js';
 import { type EventStore, type StreamAppend } from '../src/application/ports/event-store.js';
 import { rebuild } from '../src/application/rebuild.js';
-import { REBUILD_OPTIONS } from '../src/cli-rebuild.js';
+import { REBUILD_OPTIONS } from '../src/cli/rebuild.js';
 import { openEventStore } from '../src/open-event-store.js';
 import { encodeData, encodeMetadata, streamOf } from '../src/replica/stored.js';
 import { type JsonObject } from '../src/replica/json.js';

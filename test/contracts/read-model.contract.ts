@@ -84,6 +84,7 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
     it('has nothing at first', async () => {
       expect(await model.generations()).toEqual([]);
       expect(await model.find('a')).toBeNull();
+      expect(await model.scan('', 10)).toEqual([]);
       expect(await model.list({ limit: 10 })).toEqual({ rows: [], position: null });
       expect(await model.count()).toEqual({ inSync: 0, notInSync: 0, broken: 0, position: null });
       expect(await model.sweep(10)).toBe(false);
@@ -202,6 +203,22 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
         outstanding: 2,
         broken: null,
       });
+    });
+
+    it('gives all whole rows of the active generation by page, deleted and broken ones too', async () => {
+      const rows = [
+        row('A', 1, { status: 'deleted' }),
+        row('_', 2, { status: 'broken', broken: 'x' }),
+        row('a', 3, { status: 'not-in-sync', outstanding: 1 }),
+        row('a.b', 4),
+      ];
+      await filled(...[...rows].reverse());
+      const building = await model.begin(1);
+      await model.write(building.id, { rows: [row('b', 1)], expected: null, checkpoint: checkpointAt(1n) });
+      expect(await model.scan('', 9)).toEqual(rows);
+      expect(await model.scan('', 3)).toEqual(rows.slice(0, 3));
+      expect(await model.scan('a', 9)).toEqual(rows.slice(3));
+      expect(await model.scan('a.b', 9)).toEqual([]);
     });
 
     it('shows nothing of a generation that is built until it is the active one', async () => {
@@ -356,6 +373,7 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
         () => model.write(id, written),
         () => model.sweep(1),
         () => model.find('a'),
+        () => model.scan('', 1),
         () => model.list({ limit: 1 }),
         () => model.count(),
         () => model.settled({ from: 0, to: 1 }),

@@ -233,6 +233,14 @@ export interface ReadModel {
   /** A device's row in the active generation, also of a deleted one; null: none. */
   find(deviceId: string): Promise<DeviceRow | null>;
 
+  /**
+   * The whole rows of the active generation after a device, of any status, also deleted ones: at most so many, in the
+   * order of the ids as bytes. Empty: there are no more.
+   *
+   * @param after a device id; '' begins with the first
+   */
+  scan(after: string, limit: number): Promise<DeviceRow[]>;
+
   /** A page of the active generation. */
   list(query: FleetQuery): Promise<FleetPage>;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Progress } from '../../../src/cli-progress.js';
+import { Progress } from '../../../src/cli/progress.js';
 
 /** What was written, and a clock that the test moves. */
 function watch(isTTY: boolean) {

@@ -151,6 +151,10 @@ export class SqliteReadModel implements ReadModel {
     });
   }
 
+  scan(after: string, limit: number): Promise<DeviceRow[]> {
+    return this.run(({ statements }) => statements.scan.all(after, limit).map(rowOf));
+  }
+
   list({ inSync, after: place, limit }: FleetQuery): Promise<FleetPage> {
     return this.run(({ db, statements }) =>
       db.transaction(() => {

@@ -68,6 +68,7 @@ export class Statements {
   readonly put: Database.Statement<PutRow>;
   readonly sweeps: readonly Sweep[];
   readonly find: Database.Statement<[deviceId: string], StoredRow>;
+  readonly scan: Database.Statement<[after: string, limit: number], StoredRow>;
   readonly listAll: Database.Statement<[generation: number, after: string, limit: number], StoredRow>;
   readonly listByStatus: Database.Statement<[number, number, string, number], StoredRow>;
   readonly count: Database.Statement<[generation: number, status: number], number>;
@@ -112,9 +113,11 @@ export class Statements {
         `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE generation = ? LIMIT ?)`,
       ),
     }));
-    this.find = db
-      .prepare<[string], StoredRow>(
-        select(WHOLE, 'generation = (SELECT id FROM generations WHERE active = 1) AND device_id = ?'),
+    const active = 'generation = (SELECT id FROM generations WHERE active = 1)';
+    this.find = db.prepare<[string], StoredRow>(select(WHOLE, `${active} AND device_id = ?`)).raw();
+    this.scan = db
+      .prepare<[string, number], StoredRow>(
+        select(WHOLE, `${active} AND device_id > ? ORDER BY device_id LIMIT ?`),
       )
       .raw();
     this.listAll = db

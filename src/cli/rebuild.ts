@@ -1,9 +1,12 @@
-import { openSqliteReadModel } from './adapters/read-model/sqlite/sqlite-read-model.js';
-import { type ProjectionObserver } from './application/ports/projection-observer.js';
-import { type ProjectOptions } from './application/project.js';
-import { rebuild, sweepAll } from './application/rebuild.js';
-import { Progress } from './cli-progress.js';
-import { openEventStore, type StoreAddress } from './open-event-store.js';
+import { openSqliteReadModel } from '../adapters/read-model/sqlite/sqlite-read-model.js';
+import { type ProjectionObserver } from '../application/ports/projection-observer.js';
+import { type ProjectOptions } from '../application/project.js';
+import { rebuild, sweepAll } from '../application/rebuild.js';
+import { readSettings } from '../config/settings.js';
+import { openEventStore, type StoreAddress } from '../open-event-store.js';
+import { type Command, noneLeft } from './command.js';
+import { addressOf, STORE_HELP } from './copy.js';
+import { Progress } from './progress.js';
 
 /** Nobody else waits for this process, so its batches are larger than the service's. */
 export const REBUILD_OPTIONS: ProjectOptions = {
@@ -66,3 +69,26 @@ export async function rebuildProjections(from: StoreAddress, dataDir: string): P
     await store.close();
   }
 }
+
+export const rebuildCommand: Command = {
+  name: 'projections rebuild',
+  synopsis: '[--from STORE] [--data-dir DIR]',
+  summary: 'build the read model anew beside the old one, and swap the two',
+  help: `Builds the read model in DIR (default: DATA_DIR, or ./data) anew from the event
+store (default: EVENTSTORE_CONNECTION_STRING, or SQLite in DIR) beside the one
+that is there, and swaps the two. One that was interrupted goes on where it was
+when it is run again. A service that owns the SQLite store does it itself:
+POST /ops/projections/rebuild.
+
+${STORE_HELP}
+`,
+  options: ['from', 'data-dir'],
+  hidesVariables: true,
+  async run({ positionals, values }) {
+    noneLeft(positionals);
+    const { DATA_DIR, EVENTSTORE_CONNECTION_STRING } = readSettings(process.env);
+    const dataDir = values['data-dir'] ?? DATA_DIR;
+    const from = values['from'] ?? EVENTSTORE_CONNECTION_STRING?.trim() ?? `sqlite:${dataDir}`;
+    return rebuildProjections(addressOf('--from', from), dataDir);
+  },
+};
