@@ -20,17 +20,15 @@ import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { ProjectionsController } from './adapters/http/projections.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
-import { BUS, OBSERVER, PROJECTIONS, READ_MODEL, STORE } from './adapters/http/tokens.js';
-import { openSqliteReadModel } from './adapters/read-model/sqlite/sqlite-read-model.js';
+import { BUS, OBSERVER, PROJECTIONS, STORE } from './adapters/http/tokens.js';
 import { TimeTravelController } from './adapters/http/time-travel.controller.js';
 import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
 import { DeviceLocks } from './application/device-locks.js';
 import { Outputs } from './application/outputs.js';
 import { type Bus, COMMAND_CHANNELS, OUTPUT_CHANNELS } from './application/ports/bus.js';
 import { type EventStore } from './application/ports/event-store.js';
-import { type ReadModel } from './application/ports/read-model.js';
 import { ProcessCommands, type ProcessOptions } from './application/process-commands.js';
-import { Projections } from './application/projections.js';
+import { type ProjectionsControl } from './application/projections.js';
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
 import { Replicas } from './application/replicas.js';
 import { Snapshots } from './application/snapshots.js';
@@ -38,10 +36,10 @@ import { TimeTravel } from './application/time-travel.js';
 import { type Settings, SettingsError } from './config/settings.js';
 import { Metrics } from './observability/metrics.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
+import { READ_SIDE, readSideProviders } from './read-side.module.js';
+import { type ReadSide } from './read-side/read-side.js';
 
 const SNAPSHOTS = Symbol('snapshots');
-/** Of the events whose rows are written together. */
-const PROJECTION_BATCH_BYTES = 4 * 1024 * 1024;
 
 /** Released last, when neither HTTP nor the bus needs it any more. */
 @Injectable()
@@ -49,13 +47,11 @@ class StoreCloser implements OnApplicationShutdown {
   constructor(
     @Inject(STORE) private readonly store: EventStore,
     @Inject(SNAPSHOTS) private readonly snapshots: Snapshots | null,
-    @Inject(READ_MODEL) private readonly readModel: ReadModel | null,
-    @Inject(PROJECTIONS) private readonly projections: Projections | null,
+    @Inject(READ_SIDE) private readonly readSide: ReadSide | null,
   ) {}
 
   async onApplicationShutdown(): Promise<void> {
-    await this.projections?.stop();
-    await this.readModel?.close();
+    await this.readSide?.stop();
     await this.snapshots?.close();
     await this.store.close();
   }
@@ -68,7 +64,7 @@ class MetricsWiring {
     @Inject(OBSERVER) metrics: Metrics,
     replicas: Replicas,
     followers: DeviceFollowers,
-    @Inject(PROJECTIONS) projections: Projections | null,
+    @Inject(PROJECTIONS) projections: ProjectionsControl | null,
   ) {
     metrics.watch(replicas, () => followers.count);
     if (projections !== null) metrics.projections.watch(() => projections.status());
@@ -83,7 +79,7 @@ export class AppModule {
   /**
    * The only place that knows which adapters run.
    *
-   * Its providers throw `SettingsError`, `EventStoreError`, `ReadModelError` or `BusError`, in one line that names the variable, where
+   * Its providers throw `SettingsError`, `EventStoreError` or `BusError`, in one line that names the variable, where
    * the service cannot start.
    */
   static create(settings: Settings, logger: Logger): DynamicModule {
@@ -100,6 +96,7 @@ export class AppModule {
     const metrics = new Metrics(logger);
     const locks = new DeviceLocks();
     const prefix = settings.TOPIC_PREFIX;
+    const address = storeAddressOf(settings);
     const ownTopics = new Set([...COMMAND_CHANNELS, ...OUTPUT_CHANNELS].map((name) => `${prefix}.${name}`));
     const outputs = new Outputs({
       source: '/device-state-replica',
@@ -113,7 +110,7 @@ export class AppModule {
       { provide: REGISTRY, useValue: metrics.registry },
       {
         provide: STORE,
-        useFactory: () => openEventStore(storeAddressOf(settings), { clock, logger }),
+        useFactory: () => openEventStore(address, { clock, logger }),
       },
       {
         provide: BUS,
@@ -134,32 +131,7 @@ export class AppModule {
         inject: [STORE],
         useFactory: (store: EventStore) => openSnapshots(settings, store, metrics),
       },
-      {
-        provide: READ_MODEL,
-        inject: [STORE, BUS],
-        useFactory: (store: EventStore, bus: Bus) => openReadModel(settings, logger, store, bus),
-      },
-      {
-        provide: PROJECTIONS,
-        inject: [STORE, READ_MODEL],
-        useFactory: (store: EventStore, model: ReadModel | null) => {
-          if (model === null) return null;
-          const projections = new Projections({
-            store,
-            model,
-            observer: metrics.projections,
-            clock,
-            options: {
-              batchCount: settings.PROJECTION_BATCH_COUNT,
-              batchBytes: PROJECTION_BATCH_BYTES,
-              delayMs: settings.PROJECTION_DELAY_MS,
-              cacheBytes: settings.PROJECTION_CACHE_BYTES,
-            },
-          });
-          projections.start();
-          return projections;
-        },
-      },
+      ...readSideProviders(settings, address, logger, metrics, clock),
       {
         provide: Replicas,
         inject: [STORE, SNAPSHOTS],
@@ -229,22 +201,6 @@ function openSnapshots(settings: Settings, store: EventStore, metrics: Metrics):
   } catch (error) {
     metrics.snapshotFailed('open', error);
     return null;
-  }
-}
-
-/** Null: this process keeps none, as was asked for. What cannot be used ends the start, as the event store's does. */
-async function openReadModel(
-  settings: Settings,
-  logger: Logger,
-  store: EventStore,
-  bus: Bus,
-): Promise<ReadModel | null> {
-  if (settings.PROJECTIONS === 'off') return null;
-  try {
-    return openSqliteReadModel(settings.DATA_DIR, logger);
-  } catch (error) {
-    await Promise.allSettled([bus.stop(), store.close()]);
-    throw error;
   }
 }
 

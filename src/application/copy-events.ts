@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import {
   type AppendResult,
+  type EventLog,
   EventStoreError,
   type EventStore,
   type RecordedEvent,
@@ -90,12 +91,12 @@ export function shareOf(first: bigint, position: bigint, last: bigint): number {
   return last <= first ? 1 : Number(position - first) / Number(last - first);
 }
 
-export async function lastOf(store: EventStore): Promise<RecordedEvent | null> {
+export async function lastOf(store: EventLog): Promise<RecordedEvent | null> {
   for await (const event of store.readAll({ direction: 'backwards', maxCount: 1 })) return event;
   return null;
 }
 
-export async function firstOf(store: EventStore): Promise<RecordedEvent | null> {
+export async function firstOf(store: EventLog): Promise<RecordedEvent | null> {
   for await (const event of store.readAll({ maxCount: 1 })) return event;
   return null;
 }

@@ -1,8 +1,8 @@
 import { countSettled } from './convergence-counts.js';
 import { type Clock } from './ports/clock.js';
 import {
+  type EventLog,
   EventStoreError,
-  type EventStore,
   type RecordedEvent,
   type SubscriptionItem,
 } from './ports/event-store.js';
@@ -21,7 +21,7 @@ export interface ProjectOptions {
 }
 
 export interface ProjectDependencies {
-  readonly store: EventStore;
+  readonly store: EventLog;
   readonly model: ReadModel;
   readonly observer: ProjectionObserver;
   readonly clock: Clock;

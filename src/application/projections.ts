@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { Backoff } from './backoff.js';
 import { VIEW_SCHEMA_VERSION } from './device-view.js';
 import { UnreadableRowError } from './fold-batch.js';
@@ -6,6 +5,7 @@ import { type ProjectionKind } from './ports/projection-observer.js';
 import { type Generation, ReadModelError } from './ports/read-model.js';
 import { Projection, type ProjectDependencies } from './project.js';
 import { isOfLog, rebuild, type RebuildProgress, sweepAll } from './rebuild.js';
+import { messageOf, pause } from './timing.js';
 
 export interface ProjectionsStatus {
   /** Of the last event that readers see; null: none. */
@@ -14,6 +14,15 @@ export interface ProjectionsStatus {
   readonly lagMs: number;
   /** Null: none runs. */
   readonly rebuild: RebuildProgress | null;
+  /** Why the rows are not brought up to date now, in one line; null: they are. */
+  readonly problem: string | null;
+}
+
+/** How far the projections are, and their rebuild: what the rest of the service sees of them, wherever they run. */
+export interface ProjectionsControl {
+  status(): ProjectionsStatus;
+  /** Begins a rebuild, or lets the one that runs go on. Does not wait for it. */
+  rebuild(): ProjectionsStatus;
 }
 
 const FIRST_DELAY_MS = 100;
@@ -25,12 +34,13 @@ const SWEEP_PAUSE_MS = 20;
  * Keeps the read model up to date for as long as the service runs, and rebuilds it where that is asked for or needed.
  * Whatever fails is tried again, with growing pauses; commands never wait for it.
  */
-export class Projections {
+export class Projections implements ProjectionsControl {
   private readonly stopping = new AbortController();
   /** Ends the live run when another generation is the active one. */
   private switching = new AbortController();
   private live: Projection | null = null;
   private building: RebuildProgress | null = null;
+  private problem: string | null = null;
   /** Since when the rows may lack something; null: they were up to date last. */
   private behindSince: number | null;
   private readonly work = new Set<Promise<void>>();
@@ -62,6 +72,7 @@ export class Projections {
       position: this.live?.writtenPosition ?? null,
       lagMs: Math.max(0, lagMs, behindMs),
       rebuild: this.building,
+      problem: this.problem,
     };
   }
 
@@ -89,9 +100,13 @@ export class Projections {
       const live = (this.live = new Projection(this.dependencies, generation, 'live'));
       await live.run({
         signal,
-        onProgress: reset,
+        onProgress: () => {
+          reset();
+          this.problem = null;
+        },
         onCaughtUp: () => {
           this.behindSince = null;
+          this.problem = null;
           return false;
         },
       });
@@ -122,7 +137,10 @@ export class Projections {
         if (await work(() => backoff.reset())) return;
       } catch (error) {
         if (this.stopping.signal.aborted) return;
-        if (kind === 'live') this.behindSince ??= this.dependencies.clock();
+        if (kind === 'live') {
+          this.behindSince ??= this.dependencies.clock();
+          this.problem = messageOf(error).split('\n', 1)[0] ?? null;
+        }
         const delayMs = backoff.nextDelayMs();
         // That another process goes on with the generation, or has swapped it, is no failure.
         const isExpected = error instanceof ReadModelError && error.code === 'superseded';
@@ -165,6 +183,6 @@ export class Projections {
   }
 
   private async wait(milliseconds: number): Promise<void> {
-    await pause(milliseconds, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+    await pause(milliseconds, this.stopping.signal);
   }
 }

@@ -1,7 +1,7 @@
 import { VIEW_SCHEMA_VERSION } from './device-view.js';
 import { UnreadableRowError } from './fold-batch.js';
 import { firstOf, lastOf, shareOf } from './copy-events.js';
-import { EventStoreError, type EventStore } from './ports/event-store.js';
+import { EventStoreError, type EventLog } from './ports/event-store.js';
 import { type Generation, type ReadModel } from './ports/read-model.js';
 import { Projection, type ProjectDependencies } from './project.js';
 
@@ -59,7 +59,7 @@ export async function rebuild(
 }
 
 /** True where the generation's rows are of this version, and of this log. */
-export async function canGoOn(store: EventStore, generation: Generation): Promise<boolean> {
+export async function canGoOn(store: EventLog, generation: Generation): Promise<boolean> {
   return generation.schema === VIEW_SCHEMA_VERSION && (await isOfLog(store, generation));
 }
 
@@ -67,7 +67,7 @@ export async function canGoOn(store: EventStore, generation: Generation): Promis
  * False where the log does not have the event that the generation's checkpoint names: it was replaced by another one,
  * or by an older copy.
  */
-export async function isOfLog(store: EventStore, { checkpoint }: Generation): Promise<boolean> {
+export async function isOfLog(store: EventLog, { checkpoint }: Generation): Promise<boolean> {
   const proof = checkpoint?.proof;
   if (proof === null || proof === undefined) return true;
   const { stream, revision, id, position } = proof;
@@ -97,8 +97,8 @@ const SWEEP_COUNT = 500;
 
 /** A damaged first or last event only makes the estimate worse. */
 async function firstOrNull(
-  find: (store: EventStore) => Promise<{ position: bigint } | null>,
-  store: EventStore,
+  find: (store: EventLog) => Promise<{ position: bigint } | null>,
+  store: EventLog,
 ): Promise<bigint | null> {
   try {
     return (await find(store))?.position ?? null;

@@ -111,7 +111,7 @@ export class Settings {
   @Whole(1, 10_000) BATCH_MAX_COUNT: number = 2000;
   @Whole(KIB, 64 * MIB) BATCH_MAX_BYTES: number = 2 * MIB;
   /** Whether this process keeps the read model, from which lists over devices are answered. */
-  @OneOf('on', 'off') PROJECTIONS: string = 'off';
+  @OneOf('on', 'off') PROJECTIONS: string = 'on';
   /** The most events whose rows are written together. */
   @Whole(1, 100_000) PROJECTION_BATCH_COUNT: number = 2000;
   /** How long an event may wait for others, so that their rows are written together. */

@@ -14,6 +14,7 @@ export class ProjectionMetrics implements ProjectionObserver {
   private readonly failures: Counter<'kind'>;
   private readonly broken: Counter<'kind'>;
   private readonly convergence: Histogram<'outcome'>;
+  private readonly threadEnds: Counter<'thread'>;
   private readonly failureLoggedAt = new Map<string, number>();
   private status: (() => ProjectionsStatus) | null = null;
 
@@ -46,6 +47,12 @@ export class ProjectionMetrics implements ProjectionObserver {
       help: 'From a desired change until it was reached, superseded or withdrawn',
       labelNames: ['outcome'],
       buckets: CONVERGENCE_BOUNDS_MS.map((bound) => bound / 1000),
+      registers,
+    });
+    this.threadEnds = new Counter({
+      name: 'replica_thread_ends_total',
+      help: 'How often a thread of the read side ended unasked and was started again',
+      labelNames: ['thread'],
       registers,
     });
     const gauge = (
@@ -108,6 +115,12 @@ export class ProjectionMetrics implements ProjectionObserver {
       { kind, err: error, delayMs },
       'The projection failed; trying again',
     );
+  }
+
+  /** A thread of the read side ended unasked, and is started again. */
+  threadEnded(thread: string, error: unknown, delayMs: number): void {
+    this.threadEnds.inc({ thread });
+    this.logger.error({ thread, err: error, delayMs }, 'A thread ended; starting it again');
   }
 
   generation(step: 'begun' | 'resumed' | 'activated', id: number, reason: string): void {

@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openSqliteEventLog } from '../../src/adapters/event-store/sqlite/sqlite-event-log.js';
 import {
   openSqliteEventStore,
   type SqliteEventStoreOptions,
 } from '../../src/adapters/event-store/sqlite/sqlite-event-store.js';
+import { type EventStore } from '../../src/application/ports/event-store.js';
 import { eventStoreContract, type EventStoreHarness } from './event-store.contract.js';
 
 const harness = (options: SqliteEventStoreOptions) => (): EventStoreHarness => {
@@ -18,5 +20,32 @@ const harness = (options: SqliteEventStoreOptions) => (): EventStoreHarness => {
   };
 };
 
+/** Appends by the store, and reads by a connection of its own beside it, as the projector does. */
+function readBeside(dataDir: string): EventStore {
+  const store = openSqliteEventStore({ dataDir });
+  const log = openSqliteEventLog({ dataDir, pollMs: 1 });
+  return {
+    append: (appends) => store.append(appends),
+    health: () => store.health(),
+    readStream: (stream, options) => log.readStream(stream, options),
+    readAll: (options) => log.readAll(options),
+    subscribe: (options) => log.subscribe(options),
+    async close() {
+      await store.close();
+      await log.close();
+    },
+  };
+}
+
+const besideHarness = (): EventStoreHarness => {
+  const root = mkdtempSync(join(tmpdir(), 'event-log-'));
+  let count = 0;
+  return {
+    open: async () => readBeside(join(root, String(count++))),
+    dispose: async () => rmSync(root, { recursive: true }),
+  };
+};
+
 eventStoreContract('sqlite', harness({}));
+eventStoreContract('sqlite, read by another connection', besideHarness);
 eventStoreContract('sqlite, streams looked up in the file', harness({ streamCacheCount: 1 }));

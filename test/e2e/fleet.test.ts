@@ -9,7 +9,7 @@ describe('GET /fleet', () => {
   let service: Service;
   let rest: RestClient;
   beforeAll(async () => {
-    service = await startService({ DATA_DIR: folder.path, PROJECTIONS: 'on' });
+    service = await startService({ DATA_DIR: folder.path });
     rest = new RestClient(service.url);
     await rest.report('lamp-1', { power: 'off' });
     await rest.update('lamp-2', { state: { reported: { a: 1 }, desired: { a: 2, b: { c: 1 } } } });
@@ -87,8 +87,11 @@ describe('GET /fleet', () => {
     service = await startService({ DATA_DIR: folder.path, PROJECTIONS: 'on' });
     rest = new RestClient(service.url);
     expect((await rest.get('/fleet')).body).toEqual(before.body);
-    const { text } = await rest.get('/metrics');
-    expect(text).toMatch(/^replica_projection_position [1-9]/m);
+    let text = '';
+    await until('the projector has told how far it is', async () => {
+      text = (await rest.get('/metrics')).text;
+      return /^replica_projection_position [1-9]/m.test(text);
+    });
     expect(text).toMatch(/^replica_projection_lag_seconds \d/m);
   });
 

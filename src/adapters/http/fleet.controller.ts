@@ -5,10 +5,10 @@ import { type Observer } from '../../application/ports/observer.js';
 import {
   type FleetQuery,
   type FleetRow,
-  type ReadModel,
   ReadModelError,
+  type ReadModelQueries,
 } from '../../application/ports/read-model.js';
-import { type Projections } from '../../application/projections.js';
+import { type ProjectionsControl } from '../../application/projections.js';
 import { type Refusal } from '../../replica/commands.js';
 import { isDeviceId } from '../../replica/limits.js';
 import { Rejected } from './documents.openapi.js';
@@ -61,8 +61,8 @@ const POSITION_HEADERS = {
 @Controller('fleet')
 export class FleetController {
   constructor(
-    @Inject(READ_MODEL) private readonly model: ReadModel | null,
-    @Inject(PROJECTIONS) private readonly projections: Projections | null,
+    @Inject(READ_MODEL) private readonly model: ReadModelQueries | null,
+    @Inject(PROJECTIONS) private readonly projections: ProjectionsControl | null,
     @Inject(OBSERVER) private readonly observer: Observer,
   ) {}
 
@@ -103,7 +103,7 @@ export class FleetController {
 
   private async answer(
     reply: FastifyReply,
-    read: (model: ReadModel) => Promise<{ position: bigint | null; body: object }>,
+    read: (model: ReadModelQueries) => Promise<{ position: bigint | null; body: object }>,
   ): Promise<void> {
     if (this.model === null || this.projections === null) {
       return sendRefusal(reply, {

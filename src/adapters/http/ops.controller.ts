@@ -10,7 +10,8 @@ import { type FastifyReply } from 'fastify';
 import { type Registry } from 'prom-client';
 import { type Bus } from '../../application/ports/bus.js';
 import { type EventStore } from '../../application/ports/event-store.js';
-import { BUS, STORE } from './tokens.js';
+import { type ProjectionsControl } from '../../application/projections.js';
+import { BUS, PROJECTIONS, STORE } from './tokens.js';
 
 export const REGISTRY = Symbol('metrics registry');
 
@@ -23,6 +24,7 @@ export class OpsController {
     private readonly indicators: HealthIndicatorService,
     @Inject(BUS) private readonly bus: Bus,
     @Inject(STORE) private readonly store: EventStore,
+    @Inject(PROJECTIONS) private readonly projections: ProjectionsControl | null,
     @Inject(REGISTRY) private readonly registry: Registry,
   ) {}
 
@@ -32,14 +34,20 @@ export class OpsController {
     return { status: 'ok' };
   }
 
-  /** 200 while commands are taken and recorded; 503 with the reason otherwise. */
+  /**
+   * 200 while commands are taken and recorded; 503 with the reason otherwise. Commands do not need the read model: what
+   * is wrong with it is told among the details alone.
+   */
   @Get('health/ready')
   @HealthCheck()
-  ready(): Promise<HealthCheckResult> {
-    return this.health.check([
+  async ready(): Promise<HealthCheckResult> {
+    const result = await this.health.check([
       () => this.indicate('bus', this.bus.health()),
       async () => this.indicate('eventStore', await this.store.health()),
     ]);
+    const reason = this.projections?.status().problem ?? null;
+    if (reason === null) return result;
+    return { ...result, details: { ...result.details, readModel: { status: 'down', reason } } };
   }
 
   @Get('metrics')

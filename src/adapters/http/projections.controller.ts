@@ -1,7 +1,7 @@
 import { Controller, Get, Inject, Post, Req, Res } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
-import { type Projections, type ProjectionsStatus } from '../../application/projections.js';
+import { type ProjectionsControl, type ProjectionsStatus } from '../../application/projections.js';
 import { sendDocument, sendRefusal } from './replies.js';
 import { PROJECTIONS } from './tokens.js';
 
@@ -9,7 +9,7 @@ import { PROJECTIONS } from './tokens.js';
 @ApiExcludeController()
 @Controller('ops/projections')
 export class ProjectionsController {
-  constructor(@Inject(PROJECTIONS) private readonly projections: Projections | null) {}
+  constructor(@Inject(PROJECTIONS) private readonly projections: ProjectionsControl | null) {}
 
   @Get()
   status(@Res() reply: FastifyReply): void {
@@ -31,6 +31,6 @@ export class ProjectionsController {
 
 const OFF = { code: 503, message: 'This process keeps no read model: PROJECTIONS is off' };
 
-function shown({ position, lagMs, rebuild }: ProjectionsStatus): object {
-  return { position: String(position ?? 0), lagMs: Math.ceil(lagMs), rebuild };
+function shown({ position, lagMs, rebuild, problem }: ProjectionsStatus): object {
+  return { position: String(position ?? 0), lagMs: Math.ceil(lagMs), rebuild, problem };
 }

@@ -120,7 +120,28 @@ export interface SubscribeOptions {
 export type SubscriptionItem =
   { readonly kind: 'event'; readonly event: RecordedEvent } | { readonly kind: 'caught-up' };
 
-export interface EventStore {
+/** What a store shows to those who only read it: the projector, for one, may have a connection of its own. */
+export interface EventLog {
+  /** Reads one stream. A missing stream yields nothing. Throws {@link EventStoreError} `unavailable`, `corrupt`, `closed`, `stream-deleted`. */
+  readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
+
+  /** Reads the whole log. Throws as {@link readStream}. */
+  readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
+
+  /**
+   * Catches up from a position, then goes on live, without a gap or a repeat between the two. Back-pressure is
+   * the consumer's: nothing is read that it has not asked for. Throws as {@link readStream}.
+   */
+  subscribe(options: SubscribeOptions): AsyncIterable<SubscriptionItem>;
+
+  /**
+   * Ends open reads (with `closed`, so that none looks complete) and subscriptions (without an error), and releases
+   * the log. Later calls fail with `closed`. Idempotent.
+   */
+  close(): Promise<void>;
+}
+
+export interface EventStore extends EventLog {
   /**
    * Appends to many streams in one call; the result at index i belongs to the append at index i.
    *
@@ -135,24 +156,9 @@ export interface EventStore {
    */
   append(appends: readonly StreamAppend[]): Promise<AppendResult[]>;
 
-  /** Reads one stream. A missing stream yields nothing. Throws {@link EventStoreError} `unavailable`, `corrupt`, `closed`, `stream-deleted`. */
-  readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
-
-  /** Reads the whole log. Throws as {@link readStream}. */
-  readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
-
-  /**
-   * Catches up from a position, then goes on live, without a gap or a repeat between the two. Back-pressure is
-   * the consumer's: nothing is read that it has not asked for. Throws as {@link readStream}.
-   */
-  subscribe(options: SubscribeOptions): AsyncIterable<SubscriptionItem>;
-
   /** Null when the store takes appends now; otherwise why not, in one line. */
   health(): Promise<string | null>;
 
-  /**
-   * Finishes the appends already called, ends open reads (with `closed`, so that none looks complete) and
-   * subscriptions (without an error), and releases the store. Later calls fail with `closed`. Idempotent.
-   */
+  /** Finishes the appends already called, then as {@link EventLog.close}. */
   close(): Promise<void>;
 }

@@ -202,8 +202,34 @@ export class ReadModelError extends Error {
   }
 }
 
+/** What readers ask of the active generation. Every call rejects with {@link ReadModelError}. */
+export interface ReadModelQueries {
+  /** A device's row in the active generation, also of a deleted one; null: none. */
+  find(deviceId: string): Promise<DeviceRow | null>;
+
+  /**
+   * The whole rows of the active generation after a device, of any status, also deleted ones: at most so many, in the
+   * order of the ids as bytes. Empty: there are no more.
+   *
+   * @param after a device id; '' begins with the first
+   */
+  scan(after: string, limit: number): Promise<DeviceRow[]>;
+
+  /** A page of the active generation. */
+  list(query: FleetQuery): Promise<FleetPage>;
+
+  /** How many of these devices there are, by status. Default: of all. */
+  count(selection?: FleetSelection): Promise<FleetCount>;
+
+  /** What the active generation has counted of desired changes that are settled. */
+  settled(query: SettledQuery): Promise<SettledSum>;
+
+  /** The devices of the active generation that are not in sync. It costs what they are, not the fleet. */
+  outOfSync(query: OutOfSyncQuery): Promise<OutOfSync>;
+}
+
 /** Every call rejects with {@link ReadModelError}. */
-export interface ReadModel {
+export interface ReadModel extends ReadModelQueries {
   /** The active generation and the one that is built, where there are such. */
   generations(): Promise<Generation[]>;
 
@@ -229,29 +255,6 @@ export interface ReadModel {
 
   /** Removes some of what generations hold that were given up, `maxCount` rows at the most. False: there is no more. */
   sweep(maxCount: number): Promise<boolean>;
-
-  /** A device's row in the active generation, also of a deleted one; null: none. */
-  find(deviceId: string): Promise<DeviceRow | null>;
-
-  /**
-   * The whole rows of the active generation after a device, of any status, also deleted ones: at most so many, in the
-   * order of the ids as bytes. Empty: there are no more.
-   *
-   * @param after a device id; '' begins with the first
-   */
-  scan(after: string, limit: number): Promise<DeviceRow[]>;
-
-  /** A page of the active generation. */
-  list(query: FleetQuery): Promise<FleetPage>;
-
-  /** How many of these devices there are, by status. Default: of all. */
-  count(selection?: FleetSelection): Promise<FleetCount>;
-
-  /** What the active generation has counted of desired changes that are settled. */
-  settled(query: SettledQuery): Promise<SettledSum>;
-
-  /** The devices of the active generation that are not in sync. It costs what they are, not the fleet. */
-  outOfSync(query: OutOfSyncQuery): Promise<OutOfSync>;
 
   /** Later calls reject with `closed`. Idempotent. */
   close(): Promise<void>;

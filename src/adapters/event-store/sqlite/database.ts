@@ -108,7 +108,8 @@ function schemaVersion(db: Database.Database): number {
   return Number(db.pragma('user_version', { simple: true }));
 }
 
-function checkOwner(db: Database.Database, path: string): void {
+/** Throws `invalid` unless the file is an event store that this version can read. */
+export function checkOwner(db: Database.Database, path: string): void {
   const applicationId = db.pragma('application_id', { simple: true });
   const isEmpty = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
   if (applicationId !== APPLICATION_ID && !(isEmpty && applicationId === 0)) {

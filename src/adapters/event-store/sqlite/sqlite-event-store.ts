@@ -1,5 +1,4 @@
 import { statSync } from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
 import type { Clock } from '../../../application/ports/clock.js';
 import type {
@@ -13,14 +12,13 @@ import type {
   SubscribeOptions,
   SubscriptionItem,
 } from '../../../application/ports/event-store.js';
-import { checkAppends, checkCount, DEFAULT_MAX_APPEND_BYTES } from '../append-rules.js';
+import { checkAppends, DEFAULT_MAX_APPEND_BYTES } from '../append-rules.js';
 import { closedError } from '../errors.js';
-import { LogSignal, subscribeToLog } from '../subscription.js';
+import { LogSignal } from '../subscription.js';
 import { SqliteAppender, type PendingAppends } from './appender.js';
 import { openDatabase, type OpenDatabase } from './database.js';
 import { toEventStoreError } from './errors.js';
-import { corruptEvent, toRecordedEvent, type EventRow } from './event-codec.js';
-import { SqliteReader, type LogRow } from './reader.js';
+import { SqliteLog } from './log.js';
 
 export interface SqliteEventStoreOptions {
   /** Gives `recordedAt`. Default: `Date.now`. */
@@ -65,7 +63,7 @@ interface PendingCall extends PendingAppends {
 export class SqliteEventStore implements EventStore {
   private readonly db: Database.Database;
   private readonly appender: SqliteAppender;
-  private readonly reader: SqliteReader;
+  private readonly log: SqliteLog;
   private readonly maxAppendBytes: number;
   private readonly fileNumber: number;
   private readonly signal = new LogSignal();
@@ -80,7 +78,13 @@ export class SqliteEventStore implements EventStore {
     const { clock = Date.now, streamCacheCount = DEFAULT_STREAM_CACHE_COUNT } = options;
     this.db = opened.db;
     this.appender = new SqliteAppender(opened.db, opened.path, clock, streamCacheCount);
-    this.reader = new SqliteReader(opened.db);
+    this.log = new SqliteLog({
+      db: opened.db,
+      path: opened.path,
+      lastPosition: () => this.appender.lastPosition,
+      signal: this.signal,
+      isClosed: () => this.closed,
+    });
     this.maxAppendBytes = options.maxAppendBytes ?? DEFAULT_MAX_APPEND_BYTES;
     this.fileNumber = statSync(opened.path).ino;
   }
@@ -107,76 +111,21 @@ export class SqliteEventStore implements EventStore {
     if (this.appender.lastPosition > positionBefore) this.signal.notify();
   }
 
-  async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncGenerator<RecordedEvent> {
-    this.throwIfClosed();
-    checkCount('from', options.from);
-    checkCount('maxCount', options.maxCount);
-    const backwards = options.direction === 'backwards';
-    const streamId = this.read(() => this.reader.findStreamId(stream));
-    if (streamId === undefined) return;
-    const step = backwards ? -1 : 1;
-    let next = Math.min(options.from ?? (backwards ? Infinity : 0), Number.MAX_SAFE_INTEGER);
-    let left = options.maxCount ?? Infinity;
-    // Backwards the last revision is not known before the first row.
-    let expected = backwards ? null : next;
-    while (left > 0 && next >= 0) {
-      const page = this.read(() => this.reader.streamPage(streamId, backwards, next, left));
-      for (const row of page) {
-        const revision = row[2];
-        if (revision !== (expected ?? revision)) throw corruptEvent(stream, expected ?? revision);
-        yield toRecordedEvent(row, stream);
-        this.throwIfClosed();
-        next = expected = revision + step;
-      }
-      if (page.length === 0) {
-        if (backwards && expected !== null) throw corruptEvent(stream, expected);
-        return;
-      }
-      left -= page.length;
-      // Without a turn of the event loop a long read would starve everything else in the process.
-      await nextTurn();
-      this.throwIfClosed();
-    }
+  readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent> {
+    return this.log.readStream(stream, options);
   }
 
-  async *readAll(options: ReadAllOptions = {}): AsyncGenerator<RecordedEvent> {
-    this.throwIfClosed();
-    checkCount('maxCount', options.maxCount);
-    const backwards = options.direction === 'backwards';
-    const { after } = options;
-    const last = this.appender.lastPosition;
-    // Forwards up to what stands now, so that the read ends even while others append.
-    const bound = backwards ? 0 : last;
-    let beyond = after === undefined ? (backwards ? last + 1 : 0) : Number(after);
-    let left = options.maxCount ?? Infinity;
-    while (left > 0) {
-      const page = this.read(() => this.reader.logPage(backwards, beyond, bound, left));
-      for (const row of page) {
-        yield eventOf(row);
-        this.throwIfClosed();
-        beyond = row[0];
-      }
-      if (page.length === 0) return;
-      left -= page.length;
-      await nextTurn();
-      this.throwIfClosed();
-    }
+  readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent> {
+    return this.log.readAll(options);
   }
 
-  subscribe({ after, signal }: SubscribeOptions): AsyncIterable<SubscriptionItem> {
-    const position = after === 'start' ? 0 : after === 'end' ? this.appender.lastPosition : Number(after);
-    return subscribeToLog<number, LogRow>(
-      {
-        pageAfter: (beyond) =>
-          this.read(() => this.reader.logPage(false, beyond, Number.MAX_SAFE_INTEGER, Infinity)),
-        positionOf: (row) => row[0],
-        itemOf: (row) => ({ kind: 'event', event: eventOf(row) }),
-        signal: this.signal,
-        isClosed: () => this.closed,
-      },
-      position,
-      signal,
-    );
+  subscribe(options: SubscribeOptions): AsyncIterable<SubscriptionItem> {
+    return this.log.subscribe(options);
+  }
+
+  /** The position of the last event, 0 where there is none. */
+  get lastPosition(): bigint {
+    return BigInt(this.appender.lastPosition);
   }
 
   async health(): Promise<string | null> {
@@ -208,21 +157,4 @@ export class SqliteEventStore implements EventStore {
       this.opened.lock.release();
     }
   }
-
-  private read<T>(query: () => T): T {
-    try {
-      return query();
-    } catch (error) {
-      throw toEventStoreError(error, this.opened.path);
-    }
-  }
-
-  private throwIfClosed(): void {
-    if (this.closed) throw closedError();
-  }
-}
-
-function eventOf(row: LogRow): RecordedEvent {
-  const event: EventRow = [row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8]];
-  return toRecordedEvent(event, row[9]);
 }

@@ -37,6 +37,29 @@ export function openDatabase(path: string, logger: ReadModelLogger): Database.Da
   }
 }
 
+/**
+ * Opens a file that is there and up to date for reading alone, beside the connection that writes it.
+ *
+ * Throws {@link ReadModelError}, its message one line that begins with `DATA_DIR:` — `unavailable`: it is not there,
+ * damaged, or not brought up to date yet; `invalid`: as {@link openDatabase}.
+ */
+export function openReadOnly(path: string): Database.Database {
+  let db: Database.Database | undefined;
+  try {
+    db = new Database(path, { readonly: true, timeout: 2000 });
+    checkOwner(db, path);
+    const version = versionOf(db);
+    if (version !== migrations().length) {
+      throw new ReadModelError('unavailable', `DATA_DIR: ${path} is not brought up to date yet`);
+    }
+    db.pragma(`cache_size = -${32 * 1024}`);
+    return db;
+  } catch (error) {
+    db?.close();
+    throw toReadModelError(error, path);
+  }
+}
+
 export function removeFile(path: string): void {
   for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
 }
@@ -44,17 +67,14 @@ export function removeFile(path: string): void {
 function openOnce(path: string): Database.Database {
   const db = new Database(path, { timeout: 2000 });
   try {
-    const isEmpty = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
-    if (!isEmpty && db.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
-      throw new ReadModelError('invalid', `DATA_DIR: ${path} is the database of another program`);
-    }
+    checkOwner(db, path);
     db.pragma('journal_mode = WAL');
     // After a crash of the machine the last transactions may be missing, checkpoint and rows together: they are made again.
     db.pragma('synchronous = NORMAL');
     db.pragma('wal_autocheckpoint = 4000');
     db.pragma(`journal_size_limit = ${64 * 1024 * 1024}`);
     db.pragma(`cache_size = -${32 * 1024}`);
-    migrate(db, path);
+    migrate(db);
     // Damage that is met on the way is seen to as well; this finds that of the tables everything begins with.
     db.prepare('SELECT count(*) FROM generations').get();
     return db;
@@ -64,18 +84,36 @@ function openOnce(path: string): Database.Database {
   }
 }
 
-function migrate(db: Database.Database, path: string): void {
-  const files = readdirSync(MIGRATIONS).filter((name) => name.endsWith('.sql'));
-  files.sort();
-  const version = (): number => Number(db.pragma('user_version', { simple: true }));
-  if (version() > files.length) {
-    const message = `DATA_DIR: ${path} was written by a newer version (schema ${version()}, known ${files.length}); start that, or delete the file: it is made anew`;
+/** Throws `invalid` where the file is not ours, or of a newer version. */
+function checkOwner(db: Database.Database, path: string): void {
+  const isEmpty = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
+  if (!isEmpty && db.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
+    throw new ReadModelError('invalid', `DATA_DIR: ${path} is the database of another program`);
+  }
+  const version = versionOf(db);
+  const known = migrations().length;
+  if (version > known) {
+    const message = `DATA_DIR: ${path} was written by a newer version (schema ${version}, known ${known}); start that, or delete the file: it is made anew`;
     throw new ReadModelError('invalid', message);
   }
-  if (version() === files.length) return;
+}
+
+function versionOf(db: Database.Database): number {
+  return Number(db.pragma('user_version', { simple: true }));
+}
+
+function migrations(): string[] {
+  return readdirSync(MIGRATIONS)
+    .filter((name) => name.endsWith('.sql'))
+    .sort();
+}
+
+function migrate(db: Database.Database): void {
+  const files = migrations();
+  if (versionOf(db) === files.length) return;
   db.transaction(() => {
     // Asked again within: another process may have been faster.
-    files.slice(version()).forEach((name) => db.exec(readFileSync(join(MIGRATIONS, name), 'utf8')));
+    files.slice(versionOf(db)).forEach((name) => db.exec(readFileSync(join(MIGRATIONS, name), 'utf8')));
     db.pragma(`application_id = ${APPLICATION_ID}`);
     db.pragma(`user_version = ${files.length}`);
   }).immediate();

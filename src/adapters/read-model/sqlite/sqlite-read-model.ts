@@ -16,20 +16,36 @@ import {
   type SettledQuery,
   type SettledSum,
 } from '../../../application/ports/read-model.js';
-import { isDamage, openDatabase, type ReadModelLogger, removeFile, toReadModelError } from './database.js';
+import {
+  isDamage,
+  openDatabase,
+  openReadOnly,
+  type ReadModelLogger,
+  removeFile,
+  toReadModelError,
+} from './database.js';
 import { type GenerationRow, Statements, statusAt, statusNumber, type StoredRow } from './statements.js';
 
 /** The name of the file in its folder. */
 export const READ_MODEL_FILE = 'read-model.db';
+
+export interface ReadModelOptions {
+  /** Only questions are asked: the file must be there, and nothing is made anew. Default: false. */
+  readonly readOnly?: boolean;
+}
 
 interface Open {
   readonly db: Database.Database;
   readonly statements: Statements;
 }
 
-/** Throws as {@link openDatabase}. */
-export function openSqliteReadModel(dataDir: string, logger: ReadModelLogger): SqliteReadModel {
-  return new SqliteReadModel(join(resolve(dataDir), READ_MODEL_FILE), logger);
+/** Throws as {@link openDatabase}, or as {@link openReadOnly}. */
+export function openSqliteReadModel(
+  dataDir: string,
+  logger: ReadModelLogger,
+  options?: ReadModelOptions,
+): SqliteReadModel {
+  return new SqliteReadModel(join(resolve(dataDir), READ_MODEL_FILE), logger, options);
 }
 
 /** The read model in one SQLite file. Several processes may use it: the expected checkpoint keeps them apart. */
@@ -39,8 +55,9 @@ export class SqliteReadModel implements ReadModel {
   constructor(
     private readonly path: string,
     private readonly logger: ReadModelLogger,
+    private readonly options: ReadModelOptions = {},
   ) {
-    this.current = open(path, logger);
+    this.current = open(path, logger, options);
   }
 
   generations(): Promise<Generation[]> {
@@ -219,7 +236,7 @@ export class SqliteReadModel implements ReadModel {
     try {
       return work(this.current);
     } catch (error) {
-      if (!isDamage(error)) throw toReadModelError(error, this.path);
+      if (!isDamage(error) || this.options.readOnly === true) throw toReadModelError(error, this.path);
       this.renew(error);
       throw new ReadModelError('lost', `DATA_DIR: ${this.path} was damaged and is made anew`, {
         cause: error,
@@ -236,12 +253,12 @@ export class SqliteReadModel implements ReadModel {
     this.current?.db.close();
     this.current = null;
     removeFile(this.path);
-    this.current = open(this.path, this.logger);
+    this.current = open(this.path, this.logger, this.options);
   }
 }
 
-function open(path: string, logger: ReadModelLogger): Open {
-  const db = openDatabase(path, logger);
+function open(path: string, logger: ReadModelLogger, { readOnly = false }: ReadModelOptions): Open {
+  const db = readOnly ? openReadOnly(path) : openDatabase(path, logger);
   return { db, statements: new Statements(db) };
 }
 

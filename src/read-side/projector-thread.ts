@@ -1,0 +1,103 @@
+import { type Clock } from '../application/ports/clock.js';
+import { type ProjectionObserver } from '../application/ports/projection-observer.js';
+import { type ProjectionsControl, type ProjectionsStatus } from '../application/projections.js';
+import { messageOf } from '../application/timing.js';
+import { type FromProjector, type ProjectorData, STATUS_MS, type ToProjector } from './messages.js';
+import { Thread, type ThreadObserver } from './thread.js';
+
+export interface ProjectorThreadOptions {
+  readonly data: Omit<ProjectorData, 'role'>;
+  readonly observer: ProjectionObserver & ThreadObserver;
+  readonly logger: Record<'info' | 'warn', (fields: object, text: string) => void>;
+  readonly clock: Clock;
+  /** The position of the last event, where this process is the only one that appends. */
+  readonly lastPosition?: () => bigint;
+  /** The thread's program: see `ThreadOptions`. */
+  readonly entry?: URL;
+}
+
+const MIB = 1024 * 1024;
+/** Besides the devices it keeps, by estimate: the program, a batch, and what is no garbage yet. */
+const BASE_HEAP_MIB = 512;
+/** Without a word for so long, the thread is busy with one thing, and its last word is no longer the latest. */
+const STALE_MS = 10 * STATUS_MS;
+
+/** The projections, in a thread of their own; this process knows of them what it is told by messages. */
+export class ProjectorThread implements ProjectionsControl {
+  private readonly thread: Thread<ToProjector, FromProjector>;
+  private status_: ProjectionsStatus = { position: null, lagMs: 1, rebuild: null, problem: null };
+  /** When the status was as it is said to be. */
+  private at: number;
+  /** How many rebuilds were asked for, and up to which the thread knows of them. */
+  private ask = 0;
+  private known = 0;
+  /** No thread that runs has been told of the last one. */
+  private isUntold = false;
+
+  constructor(private readonly options: ProjectorThreadOptions) {
+    const { data, observer, entry, clock } = options;
+    this.at = clock();
+    const cacheMib = data.options.cacheBytes / MIB;
+    this.thread = new Thread({
+      data: { role: 'projector', ...data },
+      maxHeapMib: Math.round(BASE_HEAP_MIB + 2 * cacheMib),
+      observer,
+      onMessage: (message) => this.receive(message),
+      onEnd: (error) => this.ended(error),
+      ...(entry === undefined ? {} : { entry }),
+    });
+    this.thread.start();
+  }
+
+  status(): ProjectionsStatus {
+    const age = Math.max(0, this.options.clock() - this.at);
+    const { position, lagMs } = this.status_;
+    const isAsked = this.known < this.ask;
+    const rebuild = this.status_.rebuild ?? (isAsked ? { events: 0, share: 0 } : null);
+    const last = this.options.lastPosition?.();
+    const isCurrent = last === undefined ? age < STALE_MS : (position ?? 0n) >= last;
+    // Not 0 either in the millisecond in which the last word came: 0 says that nothing is missing.
+    return { ...this.status_, rebuild, lagMs: lagMs === 0 && isCurrent ? 0 : Math.max(1, lagMs + age) };
+  }
+
+  /** Begins a rebuild, or lets the one that runs go on. Does not wait for it. */
+  rebuild(): ProjectionsStatus {
+    this.ask++;
+    this.tell();
+    return this.status();
+  }
+
+  /** Resolves when nothing of it runs any more. Idempotent. */
+  stop(): Promise<void> {
+    return this.thread.stop();
+  }
+
+  private receive(message: FromProjector): void {
+    const { observer, logger } = this.options;
+    switch (message.kind) {
+      case 'status':
+        this.at = message.at;
+        this.status_ = message.status;
+        this.known = Math.max(this.known, message.asked);
+        if (this.isUntold) this.tell();
+        return;
+      case 'observed': {
+        const { method, args } = message.call;
+        (observer as Record<keyof ProjectionObserver, (...args: unknown[]) => void>)[method](...args);
+        return;
+      }
+      case 'log':
+        return logger[message.level](message.fields, message.text);
+    }
+  }
+
+  private tell(): void {
+    this.isUntold = !this.thread.post({ kind: 'rebuild', ask: this.ask });
+  }
+
+  private ended(error: unknown): void {
+    const problem = `The projector ended, and is started again: ${messageOf(error)}`;
+    this.isUntold = this.known < this.ask;
+    this.status_ = { ...this.status_, lagMs: Math.max(1, this.status_.lagMs), rebuild: null, problem };
+  }
+}

@@ -1,0 +1,126 @@
+import { readlinkSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { type MessagePort } from 'node:worker_threads';
+import { Backoff } from '../application/backoff.js';
+import { type EventLog } from '../application/ports/event-store.js';
+import { type ProjectionObserver } from '../application/ports/projection-observer.js';
+import { type ReadModel } from '../application/ports/read-model.js';
+import { Projections, type ProjectionsStatus } from '../application/projections.js';
+import { messageOf, pause } from '../application/timing.js';
+import { openEventLog } from '../open-event-log.js';
+import { openReadModel } from '../open-read-model.js';
+import { type FromProjector, portable, type ProjectorData, STATUS_MS, type ToProjector } from './messages.js';
+
+const FIRST_DELAY_MS = 200;
+const LAST_DELAY_MS = 10_000;
+/** Where there are fewer cores than work, commands come first. */
+const NICENESS = 10;
+
+interface Opened {
+  readonly store: EventLog;
+  readonly model: ReadModel;
+}
+
+/** Keeps the read model up to date, with connections of this thread's own, until it is told to stop. */
+export async function runProjector(port: MessagePort, data: ProjectorData): Promise<void> {
+  const stopping = new AbortController();
+  let projections: Projections | null = null;
+  let asked = 0;
+  let problem: string | null = null;
+  const post = (message: FromProjector): void => port.postMessage(message);
+  const sendStatus = (): void =>
+    post({ kind: 'status', at: Date.now(), status: statusOf(projections, problem), asked });
+  port.on('message', (message: ToProjector) => {
+    if (message.kind === 'stop') return stopping.abort();
+    asked = message.ask;
+    projections?.rebuild();
+    return undefined;
+  });
+  yieldToCommands();
+  const beat = setInterval(sendStatus, STATUS_MS);
+  try {
+    const observer = observerOf(post, sendStatus);
+    const opened = await openBoth(data, post, stopping.signal, (error, delayMs) => {
+      problem = messageOf(error).split('\n', 1)[0] ?? 'unknown';
+      observer.projectionFailed('live', error, delayMs);
+    });
+    if (opened === null) return;
+    projections = new Projections({ ...opened, observer, clock: Date.now, options: data.options });
+    projections.start();
+    if (asked > 0) projections.rebuild();
+    await new Promise<void>((resolve) => {
+      if (stopping.signal.aborted) resolve();
+      stopping.signal.addEventListener('abort', () => resolve());
+    });
+    await projections.stop();
+    await opened.model.close();
+    await opened.store.close();
+  } finally {
+    clearInterval(beat);
+    port.close();
+  }
+}
+
+/** Tries for ever: what is wrong may be mended meanwhile. Null: it was told to stop. */
+async function openBoth(
+  { store: storeAddress, model: modelAddress }: ProjectorData,
+  post: (message: FromProjector) => void,
+  signal: AbortSignal,
+  failed: (error: unknown, delayMs: number) => void,
+): Promise<Opened | null> {
+  const log =
+    (level: 'info' | 'warn') =>
+    (fields: object, text: string): void =>
+      post({ kind: 'log', level, fields: portableFields(fields), text });
+  const logger = { info: log('info'), warn: log('warn') };
+  const backoff = new Backoff(FIRST_DELAY_MS, LAST_DELAY_MS);
+  let store: EventLog | null = null;
+  while (!signal.aborted) {
+    try {
+      store ??= await openEventLog(storeAddress, logger);
+      return { store, model: await openReadModel(modelAddress, logger) };
+    } catch (error) {
+      const delayMs = backoff.nextDelayMs();
+      failed(error, delayMs);
+      await pause(delayMs, signal);
+    }
+  }
+  await store?.close();
+  return null;
+}
+
+/** While nothing could be opened yet, nothing is known of the lag but that there may be one. */
+function statusOf(projections: Projections | null, problem: string | null): ProjectionsStatus {
+  return projections?.status() ?? { position: null, lagMs: 1, rebuild: null, problem };
+}
+
+function observerOf(post: (message: FromProjector) => void, sendStatus: () => void): ProjectionObserver {
+  return {
+    projected(...args) {
+      post({ kind: 'observed', call: { method: 'projected', args } });
+      sendStatus();
+    },
+    deviceBroken: (...args) => post({ kind: 'observed', call: { method: 'deviceBroken', args } }),
+    projectionFailed: (kind, error, delayMs) =>
+      post({
+        kind: 'observed',
+        call: { method: 'projectionFailed', args: [kind, portable(error), delayMs] },
+      }),
+    settled: (...args) => post({ kind: 'observed', call: { method: 'settled', args } }),
+    generation: (...args) => post({ kind: 'observed', call: { method: 'generation', args } }),
+  };
+}
+
+function portableFields(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, portable(value)]));
+}
+
+/** A matter of this thread alone where the system has threads with priorities of their own, as Linux has. */
+function yieldToCommands(): void {
+  try {
+    const thread = /\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self'))?.[1];
+    if (thread !== undefined) setPriority(Number(thread), NICENESS);
+  } catch {
+    // It only shares the processor more equally then.
+  }
+}
