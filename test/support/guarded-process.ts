@@ -23,7 +23,7 @@ export interface GuardedProcess {
   /** True from the moment the process has ended. */
   ended(): boolean;
   /** Sends the signal and waits for the end; after `graceMs` (default 30,000) it is killed. */
-  end(signal: 'SIGTERM' | 'SIGKILL', graceMs?: number): Promise<void>;
+  end(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL', graceMs?: number): Promise<void>;
 }
 
 export interface GuardedProcessOptions {

@@ -32,7 +32,20 @@ export default async function globalSetup(globalConfig) {
       console.log(`\nNo real EventStoreDB for the tests: ${eventStore.reason}.`);
     }
   }
+  if (needsSupport(globalConfig, 'postgres.ts')) {
+    const { obtainPostgres } = await tsImport('../postgres-source.ts', import.meta.url);
+    const postgres = await obtainPostgres();
+    if (postgres.kind === 'available') {
+      process.env.TEST_POSTGRES = postgres.url;
+      globalThis.sharedPostgres = postgres;
+      console.log(`\nPostgreSQL for the tests: from ${postgres.from}.`);
+    } else {
+      process.env.TEST_POSTGRES_ABSENT = postgres.reason;
+      console.log(`\nNo PostgreSQL for the tests: ${postgres.reason}.`);
+    }
+  }
   // The service under test reads them: a test that wants one sets it for its own service.
   delete process.env.KAFKA_BROKERS;
   delete process.env.EVENTSTORE_CONNECTION_STRING;
+  delete process.env.DATABASE_URL;
 }

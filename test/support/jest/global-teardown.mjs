@@ -4,4 +4,6 @@ export default async function globalTeardown() {
   globalThis.sharedKafka = undefined;
   await globalThis.sharedEventStore?.stop();
   globalThis.sharedEventStore = undefined;
+  await globalThis.sharedPostgres?.stop();
+  globalThis.sharedPostgres = undefined;
 }

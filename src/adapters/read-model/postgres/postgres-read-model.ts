@@ -1,0 +1,117 @@
+import {
+  type DeviceRow,
+  type FleetCount,
+  type FleetPage,
+  type FleetQuery,
+  type Generation,
+  type ReadModel,
+  type RowsWritten,
+} from '../../../application/ports/read-model.js';
+import { checkpointOf, rowOf, type StoredRow, superseded } from '../stored.js';
+import { parseDatabaseUrl } from './connection-string.js';
+import { Database, type DatabaseOptions } from './database.js';
+import { migrate } from './migrate.js';
+import * as statements from './statements.js';
+
+/**
+ * Connects, and makes the tables or brings them up to date.
+ *
+ * Rejects with `ReadModelError`, its message one line that begins with `DATABASE_URL` and holds no password —
+ * `invalid`: the URL is wrong, or the tables are of a newer version or of another program; `unavailable`: the server
+ * cannot be reached, or does not let this user in.
+ */
+export async function openPostgresReadModel(
+  url: string,
+  options: DatabaseOptions,
+): Promise<PostgresReadModel> {
+  const database = new Database(parseDatabaseUrl(url), options, migrate);
+  try {
+    await migrate(database);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  return new PostgresReadModel(database);
+}
+
+/** The read model in PostgreSQL. Any number of processes may use it: the expected checkpoint keeps them apart. */
+export class PostgresReadModel implements ReadModel {
+  constructor(private readonly database: Database) {}
+
+  async generations(): Promise<Generation[]> {
+    return (await this.database.write<statements.GenerationRow>(statements.GENERATIONS)).map(generationOf);
+  }
+
+  begin(schema: number): Promise<Generation> {
+    return this.database.transaction(async (run) => {
+      await run(statements.LOCK_GENERATIONS);
+      await run(statements.giveUp(0));
+      const [id = 0] = (await run<[number]>(statements.begin(schema))).flat();
+      return { id, isActive: false, schema, checkpoint: null };
+    });
+  }
+
+  activate(id: number, { force = false }: { readonly force?: boolean } = {}): Promise<boolean> {
+    return this.database.transaction(async (run) => {
+      await run(statements.LOCK_GENERATIONS);
+      const rows = await run<statements.GenerationRow>(statements.GENERATIONS_TO_CHANGE);
+      const all = rows.map(generationOf);
+      const next = all.find((generation) => generation.id === id);
+      if (next === undefined) throw superseded(id);
+      if (next.isActive) return true;
+      const activeAt = all.find(({ isActive }) => isActive)?.checkpoint?.position ?? -1n;
+      if (!force && activeAt > (next.checkpoint?.position ?? -1n)) return false;
+      await run(statements.giveUp(1));
+      await run(statements.activate(id));
+      return true;
+    });
+  }
+
+  async load(id: number, deviceIds: readonly string[]): Promise<DeviceRow[]> {
+    return (await this.database.write<StoredRow>(statements.load(id, deviceIds))).map(rowOf);
+  }
+
+  async write(id: number, written: RowsWritten): Promise<void> {
+    const moved = await this.database.write<[number]>(statements.write(id, written));
+    if (moved.length === 0) throw superseded(id);
+  }
+
+  async sweep(maxCount: number): Promise<boolean> {
+    const [id] = (await this.database.write<[number]>(statements.GIVEN_UP)).flat();
+    if (id === undefined) return false;
+    const removed = await this.database.write(statements.sweepRows(id, maxCount));
+    if (removed.length < maxCount) await this.database.write(statements.sweepGeneration(id));
+    return true;
+  }
+
+  async find(deviceId: string): Promise<DeviceRow | null> {
+    const [row] = await this.database.read<StoredRow>(statements.find(deviceId));
+    return row === undefined ? null : rowOf(row);
+  }
+
+  async list(query: FleetQuery): Promise<FleetPage> {
+    const rows = await this.database.read<[position: string | null, ...row: StoredRow]>(
+      statements.list(query),
+    );
+    const position = rows[0]?.[0] ?? null;
+    return {
+      // Where there is no device, the one row tells the position alone.
+      rows: rows.flatMap(([, ...row]) => ((row as StoredRow)[0] === null ? [] : [rowOf(row)])),
+      position: position === null ? null : BigInt(position),
+    };
+  }
+
+  async count(): Promise<FleetCount> {
+    const [row] = await this.database.read<[string | null, number, number, number]>(statements.COUNT);
+    const [position, notInSync, inSync, broken] = row ?? [null, 0, 0, 0];
+    return { notInSync, inSync, broken, position: position === null ? null : BigInt(position) };
+  }
+
+  close(): Promise<void> {
+    return this.database.close();
+  }
+}
+
+function generationOf([id, status, schema, position, proof]: statements.GenerationRow): Generation {
+  return { id, isActive: status === 1, schema, checkpoint: checkpointOf(position, proof) };
+}

@@ -1,0 +1,89 @@
+/** How rows and checkpoints are stored, the same in every database. */
+import {
+  type Checkpoint,
+  type DeviceRow,
+  type DeviceStatus,
+  type Proof,
+  ReadModelError,
+} from '../../application/ports/read-model.js';
+
+/** Arrays cost half of what objects cost to read. */
+export type StoredRow = readonly [
+  deviceId: string,
+  revision: number,
+  version: number,
+  status: number,
+  lastReported: number | null,
+  lastDesired: number | null,
+  since: number,
+  sinceVersion: number,
+  priorSince: number,
+  outstanding: number,
+  broken: string | null,
+  text: string,
+];
+
+/** The columns of a {@link StoredRow} but the last one, in their order. */
+export const SMALL_COLUMNS =
+  'device_id, revision, version, status, last_reported, last_desired, since, since_version, prior_since, outstanding, broken';
+
+/** A status is stored as its place here; the lists count on it. */
+const STATUSES: readonly DeviceStatus[] = ['not-in-sync', 'in-sync', 'broken', 'deleted'];
+
+export function storedOf(row: DeviceRow): StoredRow {
+  return [
+    row.deviceId,
+    row.revision,
+    row.version,
+    STATUSES.indexOf(row.status),
+    row.lastReported,
+    row.lastDesired,
+    row.since,
+    row.sinceVersion,
+    row.priorSince,
+    row.outstanding,
+    row.broken,
+    row.text,
+  ];
+}
+
+export function rowOf(row: StoredRow): DeviceRow {
+  const [deviceId, revision, version, status, lastReported, lastDesired] = row;
+  const [, , , , , , since, sinceVersion, priorSince, outstanding, broken, text] = row;
+  return {
+    deviceId,
+    revision,
+    version,
+    status: STATUSES[status] ?? 'broken',
+    lastReported,
+    lastDesired,
+    since,
+    sinceVersion,
+    priorSince,
+    outstanding,
+    broken,
+    text,
+  };
+}
+
+/** Null where there is no proof. */
+export function proofText({ proof }: Checkpoint): string | null {
+  return proof === null ? null : JSON.stringify({ ...proof, position: String(proof.position) });
+}
+
+export function checkpointOf(position: string | null, proof: string | null): Checkpoint | null {
+  return position === null
+    ? null
+    : { position: BigInt(position), proof: proof === null ? null : proofOf(proof) };
+}
+
+function proofOf(text: string): Proof {
+  const { stream, revision, id, position } = JSON.parse(text) as Omit<Proof, 'position'> & {
+    position: string;
+  };
+  return { stream, revision, id, position: BigInt(position) };
+}
+
+export function superseded(id: number): ReadModelError {
+  return new ReadModelError('superseded', `Generation ${id} of the read model was taken over or given up`);
+}
