@@ -8,6 +8,7 @@ import { type ProjectOptions } from './application/project.js';
 import { type Settings } from './config/settings.js';
 import { type Metrics } from './observability/metrics.js';
 import { type StoreAddress } from './open-event-store.js';
+import { openReadModel, readModelAddressOf } from './open-read-model.js';
 import { type ReadSide, startReadSide } from './read-side/read-side.js';
 
 /** Null: this process keeps no read model. */
@@ -16,7 +17,10 @@ export const READ_SIDE = Symbol('read side');
 /** Of the events whose rows are written together. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 
-/** What the controllers see of the read side, and the read side itself for whoever stops it. */
+/**
+ * What the controllers see of the read side, and the read side itself for whoever stops it. The latter's factory rejects
+ * with `ReadModelError`, in one line, where PostgreSQL cannot be used.
+ */
 export function readSideProviders(
   settings: Settings,
   address: StoreAddress,
@@ -28,21 +32,25 @@ export function readSideProviders(
     {
       provide: READ_SIDE,
       inject: [STORE],
-      useFactory: (store: EventStore): ReadSide | null =>
-        settings.PROJECTIONS === 'off'
-          ? null
-          : startReadSide({
-              store: address,
-              model: { kind: 'sqlite', dataDir: settings.DATA_DIR },
-              project: projectOptionsOf(settings),
-              observer: metrics.projections,
-              logger: {
-                info: (fields, text) => logger.info(fields, text),
-                warn: (fields, text) => logger.warn(fields, text),
-              },
-              clock,
-              ...(store instanceof SqliteEventStore ? { lastPosition: () => store.lastPosition } : {}),
-            }),
+      useFactory: async (store: EventStore): Promise<ReadSide | null> => {
+        if (settings.PROJECTIONS === 'off') return null;
+        const model = readModelAddressOf(settings);
+        // What is wrong with the address of a server is told at once; it may go away later.
+        const remote = model.kind === 'sqlite' ? undefined : await openReadModel(model, logger);
+        return startReadSide({
+          store: address,
+          model,
+          project: projectOptionsOf(settings),
+          observer: metrics.projections,
+          logger: {
+            info: (fields, text) => logger.info(fields, text),
+            warn: (fields, text) => logger.warn(fields, text),
+          },
+          clock,
+          ...(remote === undefined ? {} : { remote }),
+          ...(store instanceof SqliteEventStore ? { lastPosition: () => store.lastPosition } : {}),
+        });
+      },
     },
     {
       provide: READ_MODEL,

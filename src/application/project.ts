@@ -6,6 +6,7 @@ import {
   type RecordedEvent,
   type SubscriptionItem,
 } from './ports/event-store.js';
+import { type Leadership } from './ports/leadership.js';
 import { type ProjectionKind, type ProjectionObserver } from './ports/projection-observer.js';
 import { type Checkpoint, type Generation, type Proof, type ReadModel } from './ports/read-model.js';
 import { BatchFolder, type Item } from './fold-batch.js';
@@ -26,6 +27,8 @@ export interface ProjectDependencies {
   readonly observer: ProjectionObserver;
   readonly clock: Clock;
   readonly options: ProjectOptions;
+  /** Default: nobody else brings the read model up to date. */
+  readonly leadership?: Leadership;
 }
 
 export interface Progress {

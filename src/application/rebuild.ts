@@ -2,8 +2,10 @@ import { VIEW_SCHEMA_VERSION } from './device-view.js';
 import { UnreadableRowError } from './fold-batch.js';
 import { firstOf, lastOf, shareOf } from './copy-events.js';
 import { EventStoreError, type EventLog } from './ports/event-store.js';
-import { type Generation, type ReadModel } from './ports/read-model.js';
+import { SOLE_LEADER } from './ports/leadership.js';
+import { type Generation, type ReadModel, ReadModelError } from './ports/read-model.js';
 import { Projection, type ProjectDependencies } from './project.js';
+import { pause } from './timing.js';
 
 export interface RebuildProgress {
   /** Events that this run has read. */
@@ -28,6 +30,41 @@ export async function rebuild(
   dependencies: ProjectDependencies,
   signal: AbortSignal,
   onProgress: (progress: RebuildProgress) => void = () => undefined,
+): Promise<Rebuilt | null> {
+  const { model, leadership = SOLE_LEADER } = dependencies;
+  const before = await activeId(model);
+  let term = await leadership.build();
+  while (term === null) {
+    await pause(BUILDER_POLL_MS, signal);
+    if (signal.aborted) return null;
+    term = await leadership.build();
+    // Another process has done it.
+    if (term !== null && (await activeId(model)) !== before) {
+      await term.release();
+      return { events: 0, resumed: true };
+    }
+  }
+  try {
+    const rebuilt = await build(dependencies, AbortSignal.any([signal, term.ended]), onProgress);
+    if (rebuilt === null && !signal.aborted) {
+      throw new ReadModelError('unavailable', 'The right to build the read model was lost');
+    }
+    return rebuilt;
+  } finally {
+    await term.release();
+  }
+}
+
+const BUILDER_POLL_MS = 1000;
+
+async function activeId(model: ReadModel): Promise<number | undefined> {
+  return (await model.generations()).find(({ isActive }) => isActive)?.id;
+}
+
+async function build(
+  dependencies: ProjectDependencies,
+  signal: AbortSignal,
+  onProgress: (progress: RebuildProgress) => void,
 ): Promise<Rebuilt | null> {
   const { store, model, observer } = dependencies;
   const left = (await model.generations()).find(({ isActive }) => !isActive);

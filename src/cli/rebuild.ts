@@ -1,9 +1,14 @@
-import { openSqliteReadModel } from '../adapters/read-model/sqlite/sqlite-read-model.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
 import { type ProjectOptions } from '../application/project.js';
 import { rebuild, sweepAll } from '../application/rebuild.js';
 import { readSettings } from '../config/settings.js';
 import { openEventStore, type StoreAddress } from '../open-event-store.js';
+import {
+  openLeadership,
+  openReadModel,
+  type ReadModelAddress,
+  readModelAddressOf,
+} from '../open-read-model.js';
 import { type Command, noneLeft } from './command.js';
 import { addressOf, STORE_HELP } from './copy.js';
 import { Progress } from './progress.js';
@@ -17,22 +22,23 @@ export const REBUILD_OPTIONS: ProjectOptions = {
 };
 
 /**
- * Builds a new generation of the read model of a folder from an event store, and swaps it. One that was interrupted is
+ * Builds a new generation of the read model from an event store, and swaps it. One that was interrupted is
  * gone on with; the first Ctrl-C ends it after the batch in hand.
  *
  * Throws in one line where it failed; run again, it goes on where it was.
  *
  * @returns the exit code: 0, or 130 where it was interrupted
  */
-export async function rebuildProjections(from: StoreAddress, dataDir: string): Promise<number> {
+export async function rebuildProjections(from: StoreAddress, to: ReadModelAddress): Promise<number> {
   const store = openEventStore(from, { mustExist: true });
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
-    const model = openSqliteReadModel(dataDir, {
+    const model = await openReadModel(to, {
       warn: (_, message) => process.stderr.write(`${message}\n`),
     });
+    const leadership = openLeadership(to);
     try {
       const broken = new Set<string | null>();
       const observer: ProjectionObserver = {
@@ -47,7 +53,7 @@ export async function rebuildProjections(from: StoreAddress, dataDir: string): P
       };
       const progress = new Progress(process.stderr, 'Rebuilding');
       const rebuilt = await rebuild(
-        { store, model, observer, clock: Date.now, options: REBUILD_OPTIONS },
+        { store, model, leadership, observer, clock: Date.now, options: REBUILD_OPTIONS },
         interrupted.signal,
         ({ events, share }) => progress.update(events, share),
       );
@@ -62,7 +68,7 @@ export async function rebuildProjections(from: StoreAddress, dataDir: string): P
       process.stdout.write(`Rebuilt and swapped: ${rebuilt.events} events${how}${damage}\n`);
       return 0;
     } finally {
-      await model.close();
+      await Promise.allSettled([model.close(), leadership.close()]);
     }
   } finally {
     process.removeListener('SIGINT', interrupt).removeListener('SIGTERM', interrupt);
@@ -77,7 +83,8 @@ export const rebuildCommand: Command = {
   help: `Builds the read model in DIR (default: DATA_DIR, or ./data) anew from the event
 store (default: EVENTSTORE_CONNECTION_STRING, or SQLite in DIR) beside the one
 that is there, and swaps the two. One that was interrupted goes on where it was
-when it is run again. A service that owns the SQLite store does it itself:
+when it is run again. With DATABASE_URL the read model is the one in PostgreSQL,
+and services may run on it meanwhile. A service that owns the SQLite store does it itself:
 POST /ops/projections/rebuild.
 
 ${STORE_HELP}
@@ -86,9 +93,13 @@ ${STORE_HELP}
   hidesVariables: true,
   async run({ positionals, values }) {
     noneLeft(positionals);
-    const { DATA_DIR, EVENTSTORE_CONNECTION_STRING } = readSettings(process.env);
-    const dataDir = values['data-dir'] ?? DATA_DIR;
+    const settings = readSettings(process.env);
+    const { EVENTSTORE_CONNECTION_STRING } = settings;
+    const dataDir = values['data-dir'] ?? settings.DATA_DIR;
     const from = values['from'] ?? EVENTSTORE_CONNECTION_STRING?.trim() ?? `sqlite:${dataDir}`;
-    return rebuildProjections(addressOf('--from', from), dataDir);
+    return rebuildProjections(
+      addressOf('--from', from),
+      readModelAddressOf({ ...settings, DATA_DIR: dataDir }),
+    );
   },
 };

@@ -63,6 +63,14 @@ export class Settings {
   @IsOptional()
   @Matches(EVENTSTORE, { message: 'must begin with esdb:// or esdb+discover://' })
   EVENTSTORE_CONNECTION_STRING?: string;
+  /** `postgresql://…` of the read model; the adapter reads the rest of it. Absent: SQLite in DATA_DIR. */
+  @IsOptional()
+  @Matches(/^\s*postgres(ql)?:\/\/\S/i, { message: 'must begin with postgresql://' })
+  DATABASE_URL?: string;
+  /** Connections to PostgreSQL for questions; the projection has some more of its own. */
+  @Whole(1, 1000) DATABASE_POOL_COUNT: number = 10;
+  /** How long PostgreSQL may work on a question. */
+  @Whole(100, 600_000) DATABASE_READ_TIMEOUT_MS: number = 10_000;
   /** First part of every topic name and of every REST path. */
   @Matches(/^[A-Za-z0-9_-]{1,100}$/, { message: 'must be 1 to 100 of [A-Za-z0-9_-]' })
   TOPIC_PREFIX: string = 'state';
@@ -128,14 +136,14 @@ export class Settings {
 }
 
 /** Part of the design, and not in this version: to accept them in silence would do other than was asked for. */
-const NOT_YET = ['DATABASE_URL', 'MQTT_PORT'];
+const NOT_YET = ['MQTT_PORT'];
 
 /** What may hold a password is never shown. */
-const SECRET = /PASSWORD$|CONNECTION_STRING$/;
+const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(EVENTSTORE_CON|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.
@@ -183,6 +191,7 @@ function inOneLine(value: string): string {
 }
 
 const OPTIONAL = [
+  'DATABASE_URL',
   'EVENTSTORE_CONNECTION_STRING',
   'KAFKA_BROKERS',
   'KAFKA_TLS_CA_FILE',

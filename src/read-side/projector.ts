@@ -5,10 +5,12 @@ import { Backoff } from '../application/backoff.js';
 import { type EventLog } from '../application/ports/event-store.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
 import { type ReadModel } from '../application/ports/read-model.js';
-import { Projections, type ProjectionsStatus } from '../application/projections.js';
+import { LedProjections } from '../application/led-projections.js';
+import { type Leadership } from '../application/ports/leadership.js';
+import { type ProjectionsStatus } from '../application/projections.js';
 import { messageOf, pause } from '../application/timing.js';
 import { openEventLog } from '../open-event-log.js';
-import { openReadModel } from '../open-read-model.js';
+import { openLeadership, openReadModel } from '../open-read-model.js';
 import { type FromProjector, portable, type ProjectorData, STATUS_MS, type ToProjector } from './messages.js';
 
 const FIRST_DELAY_MS = 200;
@@ -19,12 +21,13 @@ const NICENESS = 10;
 interface Opened {
   readonly store: EventLog;
   readonly model: ReadModel;
+  readonly leadership: Leadership;
 }
 
 /** Keeps the read model up to date, with connections of this thread's own, until it is told to stop. */
 export async function runProjector(port: MessagePort, data: ProjectorData): Promise<void> {
   const stopping = new AbortController();
-  let projections: Projections | null = null;
+  let projections: LedProjections | null = null;
   let asked = 0;
   let problem: string | null = null;
   const post = (message: FromProjector): void => port.postMessage(message);
@@ -45,7 +48,7 @@ export async function runProjector(port: MessagePort, data: ProjectorData): Prom
       observer.projectionFailed('live', error, delayMs);
     });
     if (opened === null) return;
-    projections = new Projections({ ...opened, observer, clock: Date.now, options: data.options });
+    projections = new LedProjections({ ...opened, observer, clock: Date.now, options: data.options });
     projections.start();
     if (asked > 0) projections.rebuild();
     await new Promise<void>((resolve) => {
@@ -78,7 +81,8 @@ async function openBoth(
   while (!signal.aborted) {
     try {
       store ??= await openEventLog(storeAddress, logger);
-      return { store, model: await openReadModel(modelAddress, logger) };
+      const model = await openReadModel(modelAddress, logger);
+      return { store, model, leadership: openLeadership(modelAddress) };
     } catch (error) {
       const delayMs = backoff.nextDelayMs();
       failed(error, delayMs);
@@ -90,7 +94,7 @@ async function openBoth(
 }
 
 /** While nothing could be opened yet, nothing is known of the lag but that there may be one. */
-function statusOf(projections: Projections | null, problem: string | null): ProjectionsStatus {
+function statusOf(projections: LedProjections | null, problem: string | null): ProjectionsStatus {
   return projections?.status() ?? { position: null, lagMs: 1, rebuild: null, problem };
 }
 

@@ -1,6 +1,6 @@
 import { type Clock } from '../application/ports/clock.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
-import { type ReadModelQueries } from '../application/ports/read-model.js';
+import { type ReadModel, type ReadModelQueries } from '../application/ports/read-model.js';
 import { type ProjectOptions } from '../application/project.js';
 import { type ProjectionsControl } from '../application/projections.js';
 import { type StoreAddress } from '../open-event-store.js';
@@ -16,6 +16,8 @@ export interface ReadSideOptions {
   readonly observer: ProjectionObserver & ThreadObserver;
   readonly logger: ProjectorThreadOptions['logger'];
   readonly clock: Clock;
+  /** Who answers, where asking does not hold up the process. Closed with the rest. Default: a thread, that reads the file. */
+  readonly remote?: ReadModel;
   /** The position of the last event, where this process is the only one that appends. */
   readonly lastPosition?: () => bigint;
 }
@@ -38,12 +40,19 @@ export function startReadSide(options: ReadSideOptions): ReadSide {
     clock,
     ...(lastPosition === undefined ? {} : { lastPosition }),
   });
-  const queries = new ReaderThread(model.dataDir, observer);
+  const answering = answererOf(options);
   return {
-    queries,
+    queries: answering.queries,
     projections,
     async stop() {
-      await Promise.all([projections.stop(), queries.stop()]);
+      await Promise.all([projections.stop(), answering.stop()]);
     },
   };
+}
+
+function answererOf({ model, observer, remote }: ReadSideOptions): Pick<ReadSide, 'queries' | 'stop'> {
+  if (remote !== undefined) return { queries: remote, stop: () => remote.close() };
+  if (model.kind !== 'sqlite') throw new Error('Only a file is read by a thread');
+  const queries = new ReaderThread(model.dataDir, observer);
+  return { queries, stop: () => queries.stop() };
 }

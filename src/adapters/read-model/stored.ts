@@ -19,13 +19,15 @@ export type StoredRow = readonly [
   sinceVersion: number,
   priorSince: number,
   outstanding: number,
+  openCount: number,
+  open: string | null,
   broken: string | null,
   text: string,
 ];
 
 /** The columns of a {@link StoredRow} but the last one, in their order. */
 export const SMALL_COLUMNS =
-  'device_id, revision, version, status, last_reported, last_desired, since, since_version, prior_since, outstanding, broken';
+  'device_id, revision, version, status, last_reported, last_desired, since, since_version, prior_since, outstanding, open_count, open_changes, broken';
 
 /** A status is stored as its place here; the lists count on it. */
 const STATUSES: readonly DeviceStatus[] = ['not-in-sync', 'in-sync', 'broken', 'deleted'];
@@ -42,6 +44,8 @@ export function storedOf(row: DeviceRow): StoredRow {
     row.sinceVersion,
     row.priorSince,
     row.outstanding,
+    row.openCount,
+    row.open,
     row.broken,
     row.text,
   ];
@@ -49,7 +53,7 @@ export function storedOf(row: DeviceRow): StoredRow {
 
 export function rowOf(row: StoredRow): DeviceRow {
   const [deviceId, revision, version, status, lastReported, lastDesired] = row;
-  const [, , , , , , since, sinceVersion, priorSince, outstanding, broken, text] = row;
+  const [, , , , , , since, sinceVersion, priorSince, outstanding, openCount, open, broken, text] = row;
   return {
     deviceId,
     revision,
@@ -61,6 +65,8 @@ export function rowOf(row: StoredRow): DeviceRow {
     sinceVersion,
     priorSince,
     outstanding,
+    openCount,
+    open,
     broken,
     text,
   };

@@ -17,6 +17,9 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   HOST: '127.0.0.1',
   DATA_DIR: './data',
   EVENTSTORE_CONNECTION_STRING: undefined,
+  DATABASE_URL: undefined,
+  DATABASE_POOL_COUNT: 10,
+  DATABASE_READ_TIMEOUT_MS: 10_000,
   TOPIC_PREFIX: 'state',
   KAFKA_BROKERS: undefined,
   KAFKA_CLIENT_ID: 'device-state-replica',
@@ -117,7 +120,10 @@ describe('settings', () => {
     ['MAX_FOLLOWER_COUNT', '-5', '0'],
     ['LOG_LEVEL', 'loud', 'info or debug'],
     ['EVENTSTORE_CONNECTION_STRING', 'http://u:hidden@x', 'esdb://'],
-    ['DATABASE_URL', 'postgres://x', 'cannot use it yet'],
+    ['DATABASE_URL', 'mysql://u:hidden@x', 'postgresql://'],
+    ['DATABASE_POOL_COUNT', '0', '1'],
+    ['DATABASE_READ_TIMEOUT_MS', '99', '100'],
+    ['MQTT_PORT', '1883', 'cannot use it yet'],
   ])('refuse %s=%s in one line that names it', (name, value, reason) => {
     const problem = problemOf({ [name]: value });
     expect(problem.startsWith(name)).toBe(true);
@@ -127,6 +133,7 @@ describe('settings', () => {
 
   it.each([
     'KAFKA_BROKER',
+    'DATABASE_POOL',
     'KAFKA_BROKERS_LIST',
     'EVENTSTORE_CONNECTIONSTRING',
     'KAFKA_GROUPID',
@@ -164,7 +171,9 @@ describe('settings', () => {
 
   it('never show a password', () => {
     const EVENTSTORE_CONNECTION_STRING = 'htp://admin:secret@host';
-    const problem = problemOf({ KAFKA_SASL_PASSWORD: 'secret', EVENTSTORE_CONNECTION_STRING, PORT: 'x' });
+    const DATABASE_URL = 'mysql://admin:secret@host';
+    const secrets = { KAFKA_SASL_PASSWORD: 'secret', EVENTSTORE_CONNECTION_STRING, DATABASE_URL };
+    const problem = problemOf({ ...secrets, PORT: 'x' });
     expect(problem).not.toContain('secret');
   });
 

@@ -21,10 +21,8 @@ const GRACE_MS = 5_000;
 const INT8 = 20;
 
 /** Numbers where the driver would give text: those that are kept here are exact in JavaScript. */
-const TYPES = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-    oid === INT8 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
-};
+const TYPES = new pg.TypeOverrides();
+TYPES.setTypeParser(INT8, Number);
 
 export interface Query {
   readonly text: string;

@@ -3,12 +3,20 @@ import {
   type FleetCount,
   type FleetPage,
   type FleetQuery,
+  type FleetSelection,
   type Generation,
+  type ListedRow,
+  type OutOfSync,
+  type OutOfSyncQuery,
   type ReadModel,
   type RowsWritten,
+  type SettledQuery,
+  type SettledSum,
 } from '../../../application/ports/read-model.js';
 import { checkpointOf, rowOf, type StoredRow, superseded } from '../stored.js';
 import { parseDatabaseUrl } from './connection-string.js';
+import { outOfSyncQuery, type OutOfSyncRow, settledQuery, type SettledRow } from './convergence.js';
+import { countQuery, listQuery, type NoRow } from './fleet.js';
 import { Database, type DatabaseOptions } from './database.js';
 import { migrate } from './migrate.js';
 import * as statements from './statements.js';
@@ -77,11 +85,13 @@ export class PostgresReadModel implements ReadModel {
   }
 
   async sweep(maxCount: number): Promise<boolean> {
-    const [id] = (await this.database.write<[number]>(statements.GIVEN_UP)).flat();
-    if (id === undefined) return false;
-    const removed = await this.database.write(statements.sweepRows(id, maxCount));
-    if (removed.length < maxCount) await this.database.write(statements.sweepGeneration(id));
-    return true;
+    for (;;) {
+      const [id] = (await this.database.write<[number]>(statements.GIVEN_UP)).flat();
+      if (id === undefined) return false;
+      const [removed = 0] = (await this.database.write<[number]>(statements.sweepRows(id, maxCount))).flat();
+      if (removed < maxCount) await this.database.write(statements.sweepGeneration(id));
+      if (removed > 0) return true;
+    }
   }
 
   async find(deviceId: string): Promise<DeviceRow | null> {
@@ -89,27 +99,65 @@ export class PostgresReadModel implements ReadModel {
     return row === undefined ? null : rowOf(row);
   }
 
+  async scan(after: string, limit: number): Promise<DeviceRow[]> {
+    return (await this.database.read<StoredRow>(statements.scan(after, limit))).map(rowOf);
+  }
+
   async list(query: FleetQuery): Promise<FleetPage> {
-    const rows = await this.database.read<[position: string | null, ...row: StoredRow]>(
-      statements.list(query),
+    const rows = await this.database.read<[position: string | null, ...(StoredRow | NoRow)]>(
+      listQuery(query),
     );
     const position = rows[0]?.[0] ?? null;
     return {
       // Where there is no device, the one row tells the position alone.
-      rows: rows.flatMap(([, ...row]) => ((row as StoredRow)[0] === null ? [] : [rowOf(row)])),
-      position: position === null ? null : BigInt(position),
+      rows: rows.flatMap(([, ...row]) => (isRow(row) ? [shown(rowOf(row), query.withText)] : [])),
+      position: positionOf(position),
     };
   }
 
-  async count(): Promise<FleetCount> {
-    const [row] = await this.database.read<[string | null, number, number, number]>(statements.COUNT);
+  async count(selection: FleetSelection = {}): Promise<FleetCount> {
+    const [row] = await this.database.read<[string | null, number, number, number]>(countQuery(selection));
     const [position, notInSync, inSync, broken] = row ?? [null, 0, 0, 0];
-    return { notInSync, inSync, broken, position: position === null ? null : BigInt(position) };
+    return { notInSync, inSync, broken, position: positionOf(position) };
+  }
+
+  async settled(query: SettledQuery): Promise<SettledSum> {
+    const rows = await this.database.read<SettledRow>(settledQuery(query));
+    return {
+      counts: rows.flatMap(([, outcome, bucket, count, sumMs]) =>
+        outcome === null ? [] : [{ outcome, bucket, count, sumMs }],
+      ),
+      position: positionOf(rows[0]?.[0] ?? null),
+    };
+  }
+
+  async outOfSync(query: OutOfSyncQuery): Promise<OutOfSync> {
+    const [row] = await this.database.read<OutOfSyncRow>(outOfSyncQuery(query));
+    const [position, counts, openCount, oldest] = row ?? [null, [], 0, []];
+    return {
+      counts: [...query.bounds, null].map((_, bucket) => counts.find(([of]) => of === bucket)?.[1] ?? 0),
+      openCount,
+      oldest: oldest.map(([deviceId, since, outstanding]) => ({ deviceId, since, outstanding })),
+      position: positionOf(position),
+    };
   }
 
   close(): Promise<void> {
     return this.database.close();
   }
+}
+
+function isRow(row: StoredRow | NoRow): row is StoredRow {
+  return row[0] !== null;
+}
+
+/** The replica where it was asked for alone. */
+function shown({ text, ...row }: DeviceRow, withText = false): ListedRow {
+  return withText ? { ...row, text } : row;
+}
+
+function positionOf(position: string | null): bigint | null {
+  return position === null ? null : BigInt(position);
 }
 
 function generationOf([id, status, schema, position, proof]: statements.GenerationRow): Generation {

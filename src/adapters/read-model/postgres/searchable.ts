@@ -27,10 +27,7 @@ export function searchableOf(text: string): string {
  * strings become the same or change their order. Half a character, which no command can bring in, is replaced.
  */
 export function escapedText(text: string): string {
-  // eslint-disable-next-line no-control-regex -- these two are what it is about
-  return text
-    .toWellFormed()
-    .replace(/[\u0000\u0001]/g, (found) => (found === '\0' ? '\u0001\u0001' : '\u0001\u0002'));
+  return text.toWellFormed().replaceAll('\u0001', '\u0001\u0002').replaceAll('\0', '\u0001\u0001');
 }
 
 function mayNeedEscape(json: string): boolean {

@@ -1,4 +1,4 @@
-import { type DeviceRow, type FleetQuery, type RowsWritten } from '../../../application/ports/read-model.js';
+import { type DeviceRow, type RowsWritten } from '../../../application/ports/read-model.js';
 import { proofText, SMALL_COLUMNS, storedOf } from '../stored.js';
 import { type Query } from './database.js';
 import { lockKey } from './lock-key.js';
@@ -12,9 +12,7 @@ export type GenerationRow = readonly [
   proof: string | null,
 ];
 
-/** A list does not read the replicas. */
-export const LISTED = `${SMALL_COLUMNS}, ''`;
-export const WHOLE = `${SMALL_COLUMNS}, replica`;
+const WHOLE = `${SMALL_COLUMNS}, replica`;
 
 export const GENERATIONS: Query = {
   name: 'generations',
@@ -64,6 +62,16 @@ export function find(deviceId: string): Query {
   };
 }
 
+export function scan(after: string, limit: number): Query {
+  return {
+    name: 'scan',
+    text: `SELECT ${WHOLE} FROM replica_devices
+             WHERE generation = (SELECT id FROM replica_generations WHERE status = 1) AND device_id > $1
+             ORDER BY device_id LIMIT $2`,
+    values: [after, limit],
+  };
+}
+
 /**
  * Rows and checkpoint in one statement: whole or not at all, and one way to the server and back. It gives a row where
  * the checkpoint was as expected, else none, and nothing was done. Another writer of the generation is waited for.
@@ -77,30 +85,43 @@ WITH moved AS (
   INSERT INTO replica_devices (generation, ${WHOLE}, state)
     SELECT moved.id, row.*
       FROM moved, unnest($5::text[], $6::bigint[], $7::bigint[], $8::smallint[], $9::bigint[], $10::bigint[],
-        $11::bigint[], $12::bigint[], $13::bigint[], $14::integer[], $15::text[], $16::text[], $17::jsonb[]) AS row
+        $11::bigint[], $12::bigint[], $13::bigint[], $14::integer[], $15::integer[], $16::text[], $17::text[],
+        $18::text[], $19::jsonb[]) AS row
     ON CONFLICT (generation, device_id) DO UPDATE SET
       revision = excluded.revision, version = excluded.version, status = excluded.status,
       last_reported = excluded.last_reported, last_desired = excluded.last_desired, since = excluded.since,
       since_version = excluded.since_version, prior_since = excluded.prior_since,
-      outstanding = excluded.outstanding, broken = excluded.broken, replica = excluded.replica,
+      outstanding = excluded.outstanding, open_count = excluded.open_count,
+      open_changes = excluded.open_changes, broken = excluded.broken, replica = excluded.replica,
       state = excluded.state
     WHERE excluded.revision > replica_devices.revision
       OR (excluded.revision = replica_devices.revision AND excluded.broken IS NOT NULL)
+), counted AS (
+  INSERT INTO replica_settled (generation, hour, outcome, bucket, count, sum_ms)
+    SELECT moved.id, row.* FROM moved, unnest($20::bigint[], $21::text[], $22::smallint[], $23::bigint[],
+      $24::bigint[]) AS row
+    ON CONFLICT (generation, hour, outcome, bucket) DO UPDATE SET
+      count = replica_settled.count + excluded.count, sum_ms = replica_settled.sum_ms + excluded.sum_ms
 )
 SELECT id FROM moved`;
 
-export function write(id: number, { rows, expected, checkpoint }: RowsWritten): Query {
+export function write(id: number, { rows, settled = [], expected, checkpoint }: RowsWritten): Query {
   const values = [
     id,
     String(checkpoint.position),
     proofText(checkpoint),
     expected === null ? null : String(expected),
     ...columnsOf(rows),
+    settled.map(({ hour }) => hour),
+    settled.map(({ outcome }) => outcome),
+    settled.map(({ bucket }) => bucket),
+    settled.map(({ count }) => count),
+    settled.map(({ sumMs }) => sumMs),
   ];
   return { name: 'write', text: WRITE, values };
 }
 
-const COLUMN_COUNT = 12;
+const COLUMN_COUNT = 14;
 
 function columnsOf(rows: readonly DeviceRow[]): unknown[][] {
   const columns: unknown[][] = Array.from({ length: COLUMN_COUNT + 1 }, () => []);
@@ -122,10 +143,14 @@ export const GIVEN_UP: Query = {
   values: [],
 };
 
+/** How many rows of the generation were removed, of one table or the other. */
 export function sweepRows(id: number, maxCount: number): Query {
+  const remove = (table: string): string =>
+    `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE generation = $1 LIMIT $2))
+       RETURNING 1`;
   return {
-    text: `DELETE FROM replica_devices WHERE generation = $1 AND device_id IN
-             (SELECT device_id FROM replica_devices WHERE generation = $1 LIMIT $2) RETURNING 1`,
+    text: `WITH devices AS (${remove('replica_devices')}), settled AS (${remove('replica_settled')})
+             SELECT greatest((SELECT count(*) FROM devices), (SELECT count(*) FROM settled))`,
     values: [id, maxCount],
   };
 }
@@ -133,29 +158,3 @@ export function sweepRows(id: number, maxCount: number): Query {
 export function sweepGeneration(id: number): Query {
   return { text: 'DELETE FROM replica_generations WHERE id = $1 AND status = 2', values: [id] };
 }
-
-/** One statement, so that rows and position are of one moment; a row of nulls where there is no device. */
-export function list({ inSync, after = '', limit }: FleetQuery): Query {
-  const status = inSync === undefined ? 'status < 3' : `status = ${inSync ? 1 : 0}`;
-  return {
-    text: `
-SELECT shown.position::text, page.* FROM (SELECT id, position FROM replica_generations WHERE status = 1) AS shown
-LEFT JOIN LATERAL (
-  SELECT ${LISTED} FROM replica_devices
-    WHERE generation = shown.id AND ${status} AND device_id > $1
-    ORDER BY device_id LIMIT $2
-) AS page ON true
-ORDER BY page.device_id`,
-    values: [after, limit],
-  };
-}
-
-export const COUNT: Query = {
-  text: `
-SELECT shown.position::text, counts.* FROM (SELECT id, position FROM replica_generations WHERE status = 1) AS shown
-CROSS JOIN LATERAL (
-  SELECT count(*) FILTER (WHERE status = 0), count(*) FILTER (WHERE status = 1), count(*) FILTER (WHERE status = 2)
-    FROM replica_devices WHERE generation = shown.id
-) AS counts`,
-  values: [],
-};

@@ -30,6 +30,9 @@ CREATE TABLE replica_devices (
   since_version bigint NOT NULL,
   prior_since bigint NOT NULL,
   outstanding integer NOT NULL,
+  -- The desired changes that are open: how many, and what is known of them.
+  open_count integer NOT NULL,
+  open_changes text,
   broken text,
   -- The replica to the byte. jsonb keeps neither the order of keys nor U+0000, so it is kept beside it.
   replica text NOT NULL,
@@ -43,13 +46,29 @@ CREATE INDEX replica_devices_by_version ON replica_devices (generation, version,
 CREATE INDEX replica_devices_by_last_reported ON replica_devices (generation, last_reported, device_id);
 CREATE INDEX replica_devices_by_last_desired ON replica_devices (generation, last_desired, device_id);
 CREATE INDEX replica_devices_by_since ON replica_devices (generation, since, device_id);
+-- Of the devices that are not in sync alone: how many for how long, answered without the rest.
+CREATE INDEX replica_devices_out_of_sync ON replica_devices (generation, since, device_id)
+  INCLUDE (open_count, outstanding) WHERE status = 0;
 CREATE INDEX replica_devices_by_outstanding ON replica_devices (generation, outstanding, device_id);
 -- Questions for equal values.
 CREATE INDEX replica_devices_by_state ON replica_devices USING gin (state jsonb_path_ops);
 
+-- Desired changes that were settled, counted by the hour of that, by how it ended, and by how long it took.
+CREATE TABLE replica_settled (
+  generation integer NOT NULL,
+  hour bigint NOT NULL,
+  outcome text NOT NULL CHECK (outcome IN ('reached', 'superseded', 'withdrawn')),
+  bucket smallint NOT NULL,
+  count bigint NOT NULL,
+  sum_ms bigint NOT NULL,
+  PRIMARY KEY (generation, hour, outcome, bucket)
+);
+
 -- What the one process that projects tells the others, and what they ask of it.
 CREATE TABLE replica_projector (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  -- When it told something last.
+  told_at timestamptz,
   -- What was in the log then is in the rows; null: nothing was told yet.
   shown_at timestamptz,
   -- Of a rebuild that runs; null: none does.
