@@ -14,19 +14,22 @@ import { CommandsController } from './adapters/bus/commands.controller.js';
 import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
 import { Answers } from './adapters/http/answers.js';
+import { ConvergenceController } from './adapters/http/convergence.controller.js';
 import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
+import { FleetAnswers } from './adapters/http/fleet-answers.js';
 import { FleetAsOfController } from './adapters/http/fleet-as-of.controller.js';
 import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { ProjectionsController } from './adapters/http/projections.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
-import { BUS, OBSERVER, PROJECTIONS, STORE } from './adapters/http/tokens.js';
+import { BUS, OBSERVER, PROJECTIONS, READ_MODEL, STORE } from './adapters/http/tokens.js';
 import { TimeTravelController } from './adapters/http/time-travel.controller.js';
 import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
 import { DeviceLocks } from './application/device-locks.js';
 import { Outputs } from './application/outputs.js';
 import { type Bus, COMMAND_CHANNELS, OUTPUT_CHANNELS } from './application/ports/bus.js';
 import { type EventStore } from './application/ports/event-store.js';
+import { type ReadModelQueries } from './application/ports/read-model.js';
 import { ProcessCommands, type ProcessOptions } from './application/process-commands.js';
 import { type ProjectionsControl } from './application/projections.js';
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
@@ -65,9 +68,11 @@ class MetricsWiring {
     replicas: Replicas,
     followers: DeviceFollowers,
     @Inject(PROJECTIONS) projections: ProjectionsControl | null,
+    @Inject(READ_MODEL) readModel: ReadModelQueries | null,
   ) {
     metrics.watch(replicas, () => followers.count);
     if (projections !== null) metrics.projections.watch(() => projections.status());
+    if (readModel !== null) metrics.outOfSync.watch(readModel);
   }
 }
 
@@ -165,6 +170,7 @@ export class AppModule {
         useFactory: (store: EventStore, replicas: Replicas) => new TimeTravel(store, replicas),
       },
       Answers,
+      FleetAnswers,
       DeviceFollowers,
       MetricsWiring,
       StoreCloser,
@@ -183,6 +189,7 @@ export class AppModule {
         OpsController,
         FleetAsOfController,
         FleetController,
+        ConvergenceController,
         ProjectionsController,
       ],
     };

@@ -10,7 +10,7 @@ import { decode } from './replicas.js';
 export const DEFAULT_PAGE_COUNT = 100;
 export const MAX_PAGE_COUNT = 1000;
 /** A page ends after the event that reaches this: an event may be as large as a request. */
-const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+export const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 
 export interface HistoryOptions {
   /** Default: the newest event first. */
@@ -76,7 +76,7 @@ export function showEvent(recorded: RecordedEvent, event: ReplicaEvent, origin: 
 }
 
 /** Revisions, both inclusive, and which end comes first. */
-interface Range {
+export interface Range {
   readonly newestFirst: boolean;
   readonly low: number;
   readonly high: number;
@@ -91,12 +91,9 @@ export async function historyPage(
 ): Promise<Answer<HistoryPage>> {
   const last = await past.last(deviceId);
   if (last === null) return { ok: false, refusal: refusals.notFound(deviceId) };
-  const range =
-    options.cursor === undefined
-      ? await rangeOf(past, deviceId, last, options)
-      : parseCursor(options.cursor, last.revision);
-  if (range === null) return refuse(400, 'Invalid cursor');
-  const { newestFirst, low, high } = range;
+  const range = await readRange(past, deviceId, last, options);
+  if (!range.ok) return range;
+  const { newestFirst, low, high } = range.value;
   const limit = options.limit ?? DEFAULT_PAGE_COUNT;
   const maxCount = Math.min(limit, high - low + 1);
   const events: ShownEvent[] = [];
@@ -115,10 +112,29 @@ export async function historyPage(
     if (bytes >= MAX_PAGE_BYTES) break;
     if (pacer.isDue) await pacer.pause();
   }
-  const end = events.at(-1)?.revision;
-  if (end === undefined || end === (newestFirst ? low : high)) return answer({ events });
+  return answer({ events, ...cursorAfter(range.value, events.at(-1)?.revision) });
+}
+
+/** Where a page is to begin, and where the last one ends. Refuses with 400 a cursor that is none. */
+export async function readRange(
+  past: Past,
+  deviceId: string,
+  last: Placed,
+  options: HistoryOptions,
+): Promise<Answer<Range>> {
+  if (options.cursor === undefined) return answer(await rangeOf(past, deviceId, last, options));
+  const range = parseCursor(options.cursor, last.revision);
+  return range === null ? refuse(400, 'Invalid cursor') : answer(range);
+}
+
+/** The cursor of the page after one that ended with this revision; none where that was the last of the range. */
+export function cursorAfter(
+  { newestFirst, low, high }: Range,
+  end: number | undefined,
+): { readonly cursor?: string } {
+  if (end === undefined || end === (newestFirst ? low : high)) return {};
   const rest = newestFirst ? { newestFirst, low, high: end - 1 } : { newestFirst, low: end + 1, high };
-  return answer({ events, cursor: formatCursor(rest) });
+  return { cursor: formatCursor(rest) };
 }
 
 async function rangeOf(

@@ -200,7 +200,7 @@ export class Projection {
       this.written = position;
       this.events += items.length;
       observer.projected(this.kind, items.length, position);
-      if (settled.length > 0) observer.settled(this.kind, settled);
+      if (this.kind === 'live' && settled.length > 0) observer.settled(settled);
       onProgress?.({ events: this.events, position });
     }
     if (!this.isCaughtUp || onCaughtUp === undefined) return true;

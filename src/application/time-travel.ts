@@ -1,5 +1,6 @@
 import { getDocument } from '../replica/documents.js';
 import { type AsOfRequest, type StatesThen, statesAt } from './as-of.js';
+import { changesPage, type ChangesPage } from './desired-changes.js';
 import { explain, type Explanation } from './explain.js';
 import { type HistoryOptions, type HistoryPage, historyPage } from './history.js';
 import { type ValuePath } from '../replica/path.js';
@@ -63,6 +64,11 @@ export class TimeTravel {
   /** A page of the device's events. Refuses with 404 where it never had one, and with 400 a cursor that is none. */
   history(deviceId: string, options: HistoryOptions): Promise<Answer<HistoryPage>> {
     return this.ask(() => historyPage(this.store, this.past, deviceId, options));
+  }
+
+  /** A page of the device's desired changes, and what became of each. Refuses as {@link history}. */
+  convergence(deviceId: string, options: HistoryOptions): Promise<Answer<ChangesPage>> {
+    return this.ask(() => changesPage(this.store, this.past, deviceId, options));
   }
 
   /** What changed from one moment to the other, which may be the earlier. Refuses with 404 where there was no state at either. */

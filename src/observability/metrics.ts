@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { type CommandChannel } from '../application/ports/bus.js';
 import { type Observer } from '../application/ports/observer.js';
 import { type Replicas } from '../application/replicas.js';
+import { OutOfSyncMetrics } from './out-of-sync-metrics.js';
 import { ProjectionMetrics } from './projection-metrics.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -16,6 +17,7 @@ const RETRY_LOG_MS = 10_000;
 export class Metrics implements Observer {
   readonly registry = new Registry();
   readonly projections: ProjectionMetrics;
+  readonly outOfSync: OutOfSyncMetrics;
   private readonly commands: Counter<'channel' | 'outcome'>;
   private readonly batchSize: Histogram<'channel'>;
   private readonly batchSeconds: Histogram<'channel'>;
@@ -120,6 +122,7 @@ export class Metrics implements Observer {
       registers,
     });
     this.projections = new ProjectionMetrics(this.registry, logger);
+    this.outOfSync = new OutOfSyncMetrics(this.registry);
   }
 
   commandsEnded(channel: CommandChannel, outcome: string, count: number): void {

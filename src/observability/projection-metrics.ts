@@ -94,9 +94,7 @@ export class ProjectionMetrics implements ProjectionObserver {
     this.events.inc({ kind }, events);
   }
 
-  /** A rebuild goes over what was counted when it happened. */
-  settled(kind: ProjectionKind, changes: readonly Settled[]): void {
-    if (kind !== 'live') return;
+  settled(changes: readonly Settled[]): void {
     for (const change of changes) {
       this.convergence.observe({ outcome: change.outcome }, durationOf(change) / 1000);
     }

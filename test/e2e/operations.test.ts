@@ -70,8 +70,10 @@ describe('for those who run it, the service', () => {
     expect(routes.sort()).toEqual([
       'delete /state/{deviceId}',
       'get /fleet',
+      'get /fleet/convergence',
       'get /fleet/count',
       'get /state/{deviceId}',
+      'get /state/{deviceId}/convergence',
       'get /state/{deviceId}/delta',
       'get /state/{deviceId}/diff',
       'get /state/{deviceId}/events',

@@ -12,7 +12,7 @@ import { Projections } from '../../src/application/projections.js';
 import { rebuild } from '../../src/application/rebuild.js';
 import { openEventStore } from '../../src/open-event-store.js';
 import { until } from '../support/http.js';
-import { dependenciesOf, rowsOfLog, rowsShown } from '../support/projections.js';
+import { dependenciesOf, foldOfLog, hoursOf, rowsShown, settledShown } from '../support/projections.js';
 
 const KILLS = 12;
 const dataDir = mkdtempSync(join(tmpdir(), 'read-model-kills-'));
@@ -50,7 +50,7 @@ describe('The read model of a process that is killed while it projects and rebui
     const store = openEventStore({ kind: 'sqlite', dataDir });
     const model = openSqliteReadModel(dataDir, logger);
     const dependencies = dependenciesOf(store, model);
-    const wanted = await rowsOfLog(store);
+    const { rows: wanted, settled } = await foldOfLog(store);
     const shown = async (): Promise<Map<string, DeviceRow>> => rowsShown(model, wanted.keys());
     const projections = new Projections(dependencies);
     projections.start();
@@ -62,9 +62,12 @@ describe('The read model of a process that is killed while it projects and rebui
     const goneOnWith = await shown();
     expect(goneOnWith.size).toBeGreaterThan(50);
     expect(goneOnWith).toEqual(wanted);
+    expect(settled.length).toBeGreaterThan(3);
+    expect(await settledShown(model, hoursOf(settled))).toEqual(settled);
 
     await rebuild(dependencies, new AbortController().signal);
     expect(JSON.stringify([...(await shown())])).toBe(JSON.stringify([...goneOnWith]));
+    expect(await settledShown(model, hoursOf(settled))).toEqual(settled);
     expect(dependencies.observer.broken).toEqual([]);
     await model.close();
     await store.close();

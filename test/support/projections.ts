@@ -1,7 +1,8 @@
+import { countSettled } from '../../src/application/convergence-counts.js';
 import { emptyView, evolveView, rowOfView, type DeviceView } from '../../src/application/device-view.js';
 import { type EventStore } from '../../src/application/ports/event-store.js';
 import { type ProjectionObserver } from '../../src/application/ports/projection-observer.js';
-import { type DeviceRow, type ReadModel } from '../../src/application/ports/read-model.js';
+import { type DeviceRow, type ReadModel, type SettledCount } from '../../src/application/ports/read-model.js';
 import { type ProjectDependencies, type ProjectOptions } from '../../src/application/project.js';
 import { decode } from '../../src/application/replicas.js';
 import { type Settled } from '../../src/replica/convergence.js';
@@ -18,8 +19,8 @@ export class RecordingProjectionObserver implements ProjectionObserver {
   projected(_kind: string, events: number): void {
     this.events += events;
   }
-  settled(kind: string, changes: readonly Settled[]): void {
-    if (kind === 'live') this.settledLive.push(...changes);
+  settled(changes: readonly Settled[]): void {
+    this.settledLive.push(...changes);
   }
   deviceBroken(_kind: string, deviceId: string | null, reason: string): void {
     this.broken.push({ deviceId, reason });
@@ -48,16 +49,46 @@ export function dependenciesOf(
 
 /** The rows that the log folds to, with nothing in between; by device. */
 export async function rowsOfLog(store: EventStore): Promise<Map<string, DeviceRow>> {
+  return (await foldOfLog(store)).rows;
+}
+
+/** As {@link rowsOfLog}, with the desired changes that are settled, counted as {@link settledShown} shows them. */
+export async function foldOfLog(
+  store: EventStore,
+): Promise<{ rows: Map<string, DeviceRow>; settled: string[] }> {
+  const settled: Settled[] = [];
   const views = new Map<string, DeviceView>();
   for await (const recorded of store.readAll()) {
     const deviceId = deviceOf(recorded.stream);
     if (deviceId === null) continue;
     const view = views.get(deviceId) ?? emptyView(deviceId);
     const { event, origin } = decode(recorded);
-    evolveView(view, event, origin, recorded.revision);
+    settled.push(...evolveView(view, event, origin, recorded.revision));
     views.set(deviceId, view);
   }
-  return new Map([...views].map(([deviceId, view]) => [deviceId, rowOfView(view)]));
+  const rows = new Map([...views].map(([deviceId, view]) => [deviceId, rowOfView(view)]));
+  return { rows, settled: linesOf(countSettled(settled)) };
+}
+
+/** What readers see of the desired changes that are settled: a line for each hour, outcome and bucket, sorted. */
+export async function settledShown(model: ReadModel, hours: Iterable<number>): Promise<string[]> {
+  const counts: SettledCount[] = [];
+  for (const hour of hours) {
+    const sum = await model.settled({ from: hour, to: hour + 1 });
+    counts.push(...sum.counts.map((count) => ({ ...count, hour })));
+  }
+  return linesOf(counts);
+}
+
+function linesOf(counts: readonly SettledCount[]): string[] {
+  return counts
+    .map(({ hour, outcome, bucket, count, sumMs }) => `${hour} ${outcome} ${bucket}: ${count}, ${sumMs} ms`)
+    .sort();
+}
+
+/** The hours that lines of {@link settledShown} are of. */
+export function hoursOf(lines: readonly string[]): Set<number> {
+  return new Set(lines.map((line) => Number(line.split(' ')[0])));
 }
 
 /** The rows that readers see of these devices. */

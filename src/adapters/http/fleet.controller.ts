@@ -1,19 +1,12 @@
-import { Controller, Get, Inject, Query, Res } from '@nestjs/common';
+import { Controller, Get, Query, Res } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply } from 'fastify';
-import { type Observer } from '../../application/ports/observer.js';
-import {
-  type FleetQuery,
-  type FleetRow,
-  ReadModelError,
-  type ReadModelQueries,
-} from '../../application/ports/read-model.js';
-import { type ProjectionsControl } from '../../application/projections.js';
+import { type FleetQuery, type FleetRow } from '../../application/ports/read-model.js';
 import { type Refusal } from '../../replica/commands.js';
 import { isDeviceId } from '../../replica/limits.js';
 import { Rejected } from './documents.openapi.js';
-import { sendDocument, sendRefusal } from './replies.js';
-import { OBSERVER, PROJECTIONS, READ_MODEL } from './tokens.js';
+import { FleetAnswers, POSITION_HEADERS } from './fleet-answers.js';
+import { sendRefusal } from './replies.js';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
@@ -45,26 +38,11 @@ class FleetCountAnswer {
   @ApiProperty() broken!: number;
 }
 
-const POSITION_HEADERS = {
-  'x-projection-position': {
-    description: 'Position of the last event that is shown; 0: none',
-    schema: { type: 'string' },
-  },
-  'x-projection-lag-ms': {
-    description: 'How far behind the rows are, at the most, in milliseconds',
-    schema: { type: 'integer' },
-  },
-} as const;
-
 /** Questions over all devices. They are answered from the read model, which follows the events. */
 @ApiTags('fleet')
 @Controller('fleet')
 export class FleetController {
-  constructor(
-    @Inject(READ_MODEL) private readonly model: ReadModelQueries | null,
-    @Inject(PROJECTIONS) private readonly projections: ProjectionsControl | null,
-    @Inject(OBSERVER) private readonly observer: Observer,
-  ) {}
+  constructor(private readonly answers: FleetAnswers) {}
 
   @Get()
   @ApiOperation({ summary: 'Devices by id, page by page' })
@@ -77,7 +55,7 @@ export class FleetController {
   async list(@Query() query: Record<string, unknown>, @Res() reply: FastifyReply): Promise<void> {
     const parsed = parseQuery(query);
     if ('code' in parsed) return sendRefusal(reply, parsed);
-    await this.answer(reply, async (model) => {
+    await this.answers.answer(reply, async (model) => {
       // One more than asked for tells whether there is another page.
       const { rows, position } = await model.list({ ...parsed, limit: parsed.limit + 1 });
       const page = rows.slice(0, parsed.limit);
@@ -94,40 +72,11 @@ export class FleetController {
   @ApiResponse({ status: 200, type: FleetCountAnswer, headers: POSITION_HEADERS })
   @ApiResponse({ status: 503, type: Rejected })
   async count(@Res() reply: FastifyReply): Promise<void> {
-    await this.answer(reply, async (model) => {
+    await this.answers.answer(reply, async (model) => {
       const { position, ...counts } = await model.count();
       const devices = counts.inSync + counts.notInSync + counts.broken;
       return { position, body: { devices, ...counts } };
     });
-  }
-
-  private async answer(
-    reply: FastifyReply,
-    read: (model: ReadModelQueries) => Promise<{ position: bigint | null; body: object }>,
-  ): Promise<void> {
-    if (this.model === null || this.projections === null) {
-      return sendRefusal(reply, {
-        code: 503,
-        message: 'This process keeps no read model: PROJECTIONS is off',
-      });
-    }
-    try {
-      const { position, body } = await read(this.model);
-      const { lagMs } = this.projections.status();
-      void reply
-        .header('x-projection-position', String(position ?? 0))
-        .header('x-projection-lag-ms', String(Math.ceil(lagMs)))
-        .header('cache-control', 'no-cache');
-      sendDocument(reply, 200, JSON.stringify(body));
-    } catch (error) {
-      if (!(error instanceof ReadModelError)) this.observer.failed('http', error);
-      sendRefusal(
-        reply,
-        error instanceof ReadModelError
-          ? { code: 503, message: 'The read model is not available now' }
-          : { code: 500, message: 'Internal error' },
-      );
-    }
   }
 }
 

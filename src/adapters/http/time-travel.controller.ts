@@ -17,6 +17,7 @@ import { isDeviceId } from '../../replica/limits.js';
 import { parsePath } from '../../replica/path.js';
 import { Answers } from './answers.js';
 import { sendRefusal } from './replies.js';
+import { DesiredChanges } from './convergence.openapi.js';
 import { Accepted, Rejected } from './documents.openapi.js';
 import {
   AT_QUERY,
@@ -61,6 +62,27 @@ export class TimeTravelController {
     await this.answers.json(deviceId, reply, async () => {
       const options = readHistoryOptions(sent);
       return options.ok ? this.timeTravel.history(deviceId, options.value) : options;
+    });
+  }
+
+  @Get(':deviceId/convergence')
+  @ApiOperation({ summary: "The device's desired changes, page by page, and what became of each" })
+  @ApiQuery(HISTORY_QUERIES.order)
+  @ApiQuery(HISTORY_QUERIES.from)
+  @ApiQuery(HISTORY_QUERIES.to)
+  @ApiQuery(HISTORY_QUERIES.limit)
+  @ApiQuery(HISTORY_QUERIES.cursor)
+  @ApiResponse({ status: 200, type: DesiredChanges })
+  @ApiResponse({ status: 400, type: Rejected })
+  @ApiResponse({ status: 404, type: Rejected })
+  async convergence(
+    @Param('deviceId') deviceId: string,
+    @Query() sent: Sent,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.answers.json(deviceId, reply, async () => {
+      const options = readHistoryOptions(sent);
+      return options.ok ? this.timeTravel.convergence(deviceId, options.value) : options;
     });
   }
 

@@ -7,8 +7,8 @@ export type ProjectionKind = 'live' | 'rebuild';
 export interface ProjectionObserver {
   /** Rows and checkpoint were written. */
   projected(kind: ProjectionKind, events: number, position: bigint): void;
-  /** What was written then says that these desired changes are settled. */
-  settled(kind: ProjectionKind, changes: readonly Settled[]): void;
+  /** What was written last says that these desired changes are settled. Of the live projection alone: a rebuild only tells again. */
+  settled(changes: readonly Settled[]): void;
   /** A device's events cannot be folded further. @param deviceId null: it is not known whose event it is */
   deviceBroken(kind: ProjectionKind, deviceId: string | null, reason: string): void;
   /** The projection failed as a whole and begins again at its checkpoint. */

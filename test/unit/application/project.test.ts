@@ -14,7 +14,7 @@ import { Projections } from '../../../src/application/projections.js';
 import { rebuild } from '../../../src/application/rebuild.js';
 import { Histories, randomFrom } from '../../support/histories.js';
 import { until } from '../../support/http.js';
-import { dependenciesOf, rowsOfLog, rowsShown } from '../../support/projections.js';
+import { dependenciesOf, foldOfLog, hoursOf, rowsShown, settledShown } from '../../support/projections.js';
 
 const root = mkdtempSync(join(tmpdir(), 'project-'));
 let folderCount = 0;
@@ -32,8 +32,9 @@ async function projectOnce(store: EventStore, model: ReadModel, options: Partial
 }
 
 async function expectShown(store: EventStore, model: ReadModel): Promise<void> {
-  const wanted = await rowsOfLog(store);
-  expect(await rowsShown(model, wanted.keys())).toEqual(wanted);
+  const { rows, settled } = await foldOfLog(store);
+  expect(await rowsShown(model, rows.keys())).toEqual(rows);
+  expect(await settledShown(model, hoursOf(settled))).toEqual(settled);
 }
 
 describe('The projection', () => {
@@ -89,6 +90,8 @@ describe('The projection', () => {
             const projection = new Projection(dependenciesOf(log, rows, options), active, 'live');
             await projection.run({ signal: never, onCaughtUp: () => true });
           }
+          await expectShown(log, rows);
+          await projectOnce(log, rows, options);
           await expectShown(log, rows);
           await rows.close();
           await log.close();

@@ -1,0 +1,59 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { type FastifyReply } from 'fastify';
+import { type Observer } from '../../application/ports/observer.js';
+import { ReadModelError, type ReadModelQueries } from '../../application/ports/read-model.js';
+import { type ProjectionsControl } from '../../application/projections.js';
+import { sendDocument, sendRefusal } from './replies.js';
+import { OBSERVER, PROJECTIONS, READ_MODEL } from './tokens.js';
+
+/** For the OpenAPI page: what every answer from the read model says of how far it is. */
+export const POSITION_HEADERS = {
+  'x-projection-position': {
+    description: 'Position of the last event that is shown; 0: none',
+    schema: { type: 'string' },
+  },
+  'x-projection-lag-ms': {
+    description: 'How far behind the rows are, at the most, in milliseconds',
+    schema: { type: 'integer' },
+  },
+} as const;
+
+/** How questions over all devices are answered: from the read model, saying how far it is. */
+@Injectable()
+export class FleetAnswers {
+  constructor(
+    @Inject(READ_MODEL) private readonly model: ReadModelQueries | null,
+    @Inject(PROJECTIONS) private readonly projections: ProjectionsControl | null,
+    @Inject(OBSERVER) private readonly observer: Observer,
+  ) {}
+
+  /** Answers with what is read as JSON; with 503 where no read model is kept, or it is away. */
+  async answer(
+    reply: FastifyReply,
+    read: (model: ReadModelQueries) => Promise<{ position: bigint | null; body: object }>,
+  ): Promise<void> {
+    if (this.model === null || this.projections === null) {
+      return sendRefusal(reply, {
+        code: 503,
+        message: 'This process keeps no read model: PROJECTIONS is off',
+      });
+    }
+    try {
+      const { position, body } = await read(this.model);
+      const { lagMs } = this.projections.status();
+      void reply
+        .header('x-projection-position', String(position ?? 0))
+        .header('x-projection-lag-ms', String(Math.ceil(lagMs)))
+        .header('cache-control', 'no-cache');
+      sendDocument(reply, 200, JSON.stringify(body));
+    } catch (error) {
+      if (!(error instanceof ReadModelError)) this.observer.failed('http', error);
+      sendRefusal(
+        reply,
+        error instanceof ReadModelError
+          ? { code: 503, message: 'The read model is not available now' }
+          : { code: 500, message: 'Internal error' },
+      );
+    }
+  }
+}
