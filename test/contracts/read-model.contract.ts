@@ -6,6 +6,7 @@ import {
   type ReadModelErrorCode,
   type SettledCount,
 } from '../../src/application/ports/read-model.js';
+import { fleetContract } from './read-model.fleet.contract.js';
 
 /** What the contract suite needs of an adapter. */
 export interface ReadModelHarness {
@@ -364,6 +365,16 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
         oldest: [],
         position: 11n,
       });
+    });
+
+    fleetContract({
+      model: () => model,
+      row: (deviceId, rest) => row(deviceId, 1, rest),
+      fill: async (rows) => {
+        const { id } = await model.begin(1);
+        await model.write(id, { rows, expected: null, checkpoint: checkpointAt(10n) });
+        await model.activate(id);
+      },
     });
 
     it('is closed for good', async () => {

@@ -6,6 +6,7 @@ import {
   type FleetCount,
   type FleetPage,
   type FleetQuery,
+  type FleetSelection,
   type Generation,
   type OutOfSync,
   type OutOfSyncQuery,
@@ -24,6 +25,8 @@ import {
   removeFile,
   toReadModelError,
 } from './database.js';
+import { searchableOf } from '../searchable-text.js';
+import { countDevices, listDevices } from './fleet-queries.js';
 import { type GenerationRow, Statements, statusAt, statusNumber, type StoredRow } from './statements.js';
 
 /** The name of the file in its folder. */
@@ -133,6 +136,7 @@ export class SqliteReadModel implements ReadModel {
               row.open,
               row.broken,
               row.text,
+              searchableOf(row.text),
             );
           }
           statements.convergence.add(id, settled);
@@ -172,34 +176,18 @@ export class SqliteReadModel implements ReadModel {
     return this.run(({ statements }) => statements.scan.all(after, limit).map(rowOf));
   }
 
-  list({ inSync, after: place, limit }: FleetQuery): Promise<FleetPage> {
-    return this.run(({ db, statements }) =>
-      db.transaction(() => {
-        const active = statements.active.get();
-        if (active === undefined) return { rows: [], position: null };
-        const { id, checkpoint } = generationOf(active);
-        const after = place?.deviceId ?? '';
-        const rows =
-          inSync === undefined
-            ? statements.listAll.all(id, after, limit)
-            : statements.listByStatus.all(id, inSync ? 1 : 0, after, limit);
-        return { rows: rows.map(rowOf), position: checkpoint?.position ?? null };
-      })(),
-    );
+  list(query: FleetQuery): Promise<FleetPage> {
+    return this.ofActive(({ db }, active) => ({
+      rows: active === null ? [] : listDevices(db, active.id, query),
+      position: active?.checkpoint?.position ?? null,
+    }));
   }
 
-  count(): Promise<FleetCount> {
-    return this.run(({ db, statements }) =>
-      db.transaction(() => {
-        const active = statements.active.get();
-        const counts = { inSync: 0, notInSync: 0, broken: 0, position: null };
-        if (active === undefined) return counts;
-        const { id, checkpoint } = generationOf(active);
-        const of = (status: number): number => statements.count.get(id, status) ?? 0;
-        const position = checkpoint?.position ?? null;
-        return { notInSync: of(0), inSync: of(1), broken: of(2), position };
-      })(),
-    );
+  count(selection: FleetSelection = {}): Promise<FleetCount> {
+    return this.ofActive(({ db }, active) => ({
+      ...(active === null ? { inSync: 0, notInSync: 0, broken: 0 } : countDevices(db, active.id, selection)),
+      position: active?.checkpoint?.position ?? null,
+    }));
   }
 
   settled(query: SettledQuery): Promise<SettledSum> {

@@ -34,7 +34,7 @@ interface Sweep {
   readonly remove: Database.Statement<[generation: number, maxCount: number]>;
 }
 
-type PutRow = [generation: number, ...StoredRow];
+type PutRow = [generation: number, ...StoredRow, searchable: string | null];
 
 /** A status is stored as its place here; the lists count on it. */
 const STATUSES: readonly DeviceStatus[] = ['not-in-sync', 'in-sync', 'broken', 'deleted'];
@@ -49,8 +49,6 @@ export function statusAt(number: number): DeviceStatus {
 
 const SMALL =
   'device_id, revision, version, status, last_reported, last_desired, since, since_version, prior_since, outstanding, open_count, open_changes, broken';
-/** A list does not read the replicas. */
-const LISTED = `${SMALL}, ''`;
 const WHOLE = `${SMALL}, replica`;
 const GENERATION = 'id, active, schema, position, proof';
 
@@ -69,9 +67,6 @@ export class Statements {
   readonly sweeps: readonly Sweep[];
   readonly find: Database.Statement<[deviceId: string], StoredRow>;
   readonly scan: Database.Statement<[after: string, limit: number], StoredRow>;
-  readonly listAll: Database.Statement<[generation: number, after: string, limit: number], StoredRow>;
-  readonly listByStatus: Database.Statement<[number, number, string, number], StoredRow>;
-  readonly count: Database.Statement<[generation: number, status: number], number>;
   readonly convergence: ConvergenceStatements;
 
   constructor(db: Database.Database) {
@@ -94,13 +89,14 @@ export class Statements {
       .prepare<[number, string], StoredRow>(select(WHOLE, 'generation = ? AND device_id = ?'))
       .raw();
     this.put = db.prepare(
-      `INSERT INTO devices (generation, ${WHOLE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO devices (generation, ${WHOLE}, searchable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (generation, device_id) DO UPDATE SET
          revision = excluded.revision, version = excluded.version, status = excluded.status,
          last_reported = excluded.last_reported, last_desired = excluded.last_desired, since = excluded.since,
          since_version = excluded.since_version, prior_since = excluded.prior_since,
          outstanding = excluded.outstanding, open_count = excluded.open_count,
-         open_changes = excluded.open_changes, broken = excluded.broken, replica = excluded.replica
+         open_changes = excluded.open_changes, broken = excluded.broken, replica = excluded.replica,
+         searchable = excluded.searchable
        WHERE excluded.revision > revision OR (excluded.revision = revision AND excluded.broken IS NOT NULL)`,
     );
     this.sweeps = ['devices', 'settled'].map((table) => ({
@@ -120,19 +116,6 @@ export class Statements {
         select(WHOLE, `${active} AND device_id > ? ORDER BY device_id LIMIT ?`),
       )
       .raw();
-    this.listAll = db
-      .prepare<[number, string, number], StoredRow>(
-        select(LISTED, 'generation = ? AND device_id > ? AND +status < 3 ORDER BY device_id LIMIT ?'),
-      )
-      .raw();
-    this.listByStatus = db
-      .prepare<[number, number, string, number], StoredRow>(
-        select(LISTED, 'generation = ? AND status = ? AND device_id > ? ORDER BY device_id LIMIT ?'),
-      )
-      .raw();
-    this.count = db
-      .prepare<[number, number], number>(select('count(*)', 'generation = ? AND status = ?'))
-      .pluck();
     this.convergence = new ConvergenceStatements(db);
   }
 }

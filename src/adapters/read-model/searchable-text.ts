@@ -1,0 +1,29 @@
+import { isObject, type JsonValue } from '../../replica/json.js';
+
+/**
+ * A string as it is searched for. Databases end or refuse a string at U+0000; so that and U+0001 become two characters
+ * each, by which no two strings become the same or change their order.
+ */
+export function searchableText(text: string): string {
+  return text.replaceAll('\u0001', '\u0001\u0002').replaceAll('\0', '\u0001\u0001');
+}
+
+/** Null: JSON text, as `JSON.stringify` makes it, is searchable as it is. Else the text whose keys and strings are so. */
+export function searchableOf(text: string): string | null {
+  if (!text.includes('\\u000')) return null;
+  try {
+    return JSON.stringify(searchable(JSON.parse(text) as JsonValue));
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function searchable(value: JsonValue): JsonValue {
+  if (typeof value === 'string') return searchableText(value);
+  if (Array.isArray(value)) return value.map(searchable);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [searchableText(key), searchable(inner)]),
+  );
+}
