@@ -23,6 +23,7 @@ import { answer, type Answer } from './moments.js';
 import { Pacer } from './pacing.js';
 import { type Past } from './past.js';
 import { type EventStore, type RecordedEvent } from './ports/event-store.js';
+import { readChunks } from './read-chunks.js';
 import { decode } from './replicas.js';
 
 /** A page ends after so many events, once it has an update of desired: all that lies between is folded. */
@@ -82,7 +83,8 @@ export async function changesPage(
   const follower = new Follower(await past.replicaAt(deviceId, first - 1), until);
   const pacer = new Pacer();
   const maxCount = last.revision - first + 1;
-  for await (const recorded of store.readStream(streamOf(deviceId), { from: first, maxCount })) {
+  const reads = readChunks(store, streamOf(deviceId), { direction: 'forwards', from: first, maxCount });
+  for await (const recorded of reads) {
     follower.take(recorded);
     if (follower.isDone) break;
     if (pacer.isDue) await pacer.pause();
@@ -104,7 +106,7 @@ async function updatesIn(
   const pacer = new Pacer();
   let bytes = 0;
   let end: number | undefined;
-  const reads = store.readStream(streamOf(deviceId), {
+  const reads = readChunks(store, streamOf(deviceId), {
     direction: newestFirst ? 'backwards' : 'forwards',
     from: newestFirst ? high : low,
     maxCount: high - low + 1,
