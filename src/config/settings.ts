@@ -3,6 +3,7 @@ import { plainToInstance, Transform } from 'class-transformer';
 import {
   IsIn,
   IsInt,
+  IsNotIn,
   IsOptional,
   IsString,
   Matches,
@@ -44,6 +45,9 @@ const OneOf =
   (target, key) =>
     IsIn(words, { message: `must be ${words.join(' or ')}` })(target, key);
 
+/** What paths of the service's own begin with. */
+const OWN_ROUTES = ['fleet', 'ops', 'health', 'metrics', 'docs', 'docs-json', 'docs-yaml'];
+
 const BROKERS = /^[^\s,:]+:\d{1,5}(\s*,\s*[^\s,:]+:\d{1,5})*$/;
 
 const EVENTSTORE = /^\s*(esdb|kurrentdb|kurrent|kdb)(\+discover)?:\/\/\S/i;
@@ -71,7 +75,10 @@ export class Settings {
   @Whole(1, 1000) DATABASE_POOL_COUNT: number = 10;
   /** How long PostgreSQL may work on a question. */
   @Whole(100, 600_000) DATABASE_READ_TIMEOUT_MS: number = 10_000;
-  /** First part of every topic name and of every REST path. */
+  /** First part of every topic name and of every REST path; no route of the service's own, which it would hide. */
+  @IsNotIn(OWN_ROUTES, {
+    message: `must be none of ${OWN_ROUTES.join(', ')}, which are routes of the service`,
+  })
   @Matches(/^[A-Za-z0-9_-]{1,100}$/, { message: 'must be 1 to 100 of [A-Za-z0-9_-]' })
   TOPIC_PREFIX: string = 'state';
 

@@ -93,6 +93,8 @@ describe('settings', () => {
     ['PORT', 'Infinity', 'whole'],
     ['TOPIC_PREFIX', 'a/b', '[A-Za-z0-9_-]'],
     ['TOPIC_PREFIX', 'x'.repeat(101), '1 to 100'],
+    ['TOPIC_PREFIX', 'fleet', 'must be none of fleet, ops, health'],
+    ['TOPIC_PREFIX', 'docs-json', 'routes of the service'],
     ['KAFKA_BROKERS', 'nonsense', 'host:port'],
     ['KAFKA_BROKERS', 'a:9092,,b:1', 'host:port'],
     ['KAFKA_BROKERS', 'http://a:9092', 'host:port'],
