@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, describe, it } from '@jest/globals';
 import pg from 'pg';
+import { lockKey } from '../../src/adapters/read-model/postgres/lock-key.js';
 import { whyNoPostgres } from './postgres-server.js';
 
 /** One call on a connection of its own. */
@@ -71,4 +72,21 @@ function describeAbsent(name: string, reason: string, suite: () => void): void {
   } else {
     describe.skip(`${name} (skipped: ${reason})`, suite);
   }
+}
+
+/** `application_name` and process number of the session that holds the projector's lock in this schema; null: none. */
+export async function projectorOf(url: string): Promise<{ name: string; pid: number } | null> {
+  const { rows } = await query(
+    url,
+    `SELECT application_name AS name, pid FROM pg_stat_activity JOIN pg_locks USING (pid)
+       WHERE locktype = 'advisory' AND granted AND objsubid = 1
+         AND (classid::bigint << 32) | objid::bigint = ${lockKey('projector')}`,
+  );
+  const [row] = rows as { name: string; pid: number }[];
+  return row ?? null;
+}
+
+/** The same database under another name of the sessions, or with other options. */
+export function withOption(url: string, name: string, value: string): string {
+  return `${url}${url.includes('?') ? '&' : '?'}${name}=${encodeURIComponent(value)}`;
 }

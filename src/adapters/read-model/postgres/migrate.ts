@@ -23,27 +23,31 @@ export async function migrate(database: Database): Promise<void> {
   const fail = (why: string): never => {
     throw new ReadModelError('invalid', `DATABASE_URL: ${database.place}: ${why}`);
   };
-  await database.prepare(async (run) => {
-    const version = await versionOf(run, fail);
-    if (version === files.length) return;
-    await run({ text: `SELECT pg_advisory_xact_lock(${lockKey('migration')})`, values: [] });
-    // Asked again within: another process may have been faster.
-    const from = await versionOf(run, fail);
-    if (from > files.length) {
-      fail(
-        `the tables were written by a newer version (schema ${from}, known ${files.length}); start that, or drop the tables replica_*: they are made anew`,
-      );
-    }
-    for (const name of files.slice(from)) {
-      try {
-        await run({ text: readFileSync(join(MIGRATIONS, name), 'utf8'), values: [] });
-      } catch (error) {
-        if (codeOf(error) === '42P07') fail(`has tables of another program: ${String(error)}`);
-        throw error;
-      }
-    }
-    await run({ text: 'UPDATE replica_schema SET version = $1', values: [files.length] });
+  if ((await database.prepare((run) => versionOf(run, fail))) === files.length) return;
+  await database.prepare(async (hold) => {
+    await hold({ text: `SELECT pg_advisory_xact_lock(${lockKey('migration')})`, values: [] });
+    // By a transaction that begins with the lock held, on another connection: one that has looked before may go on
+    // taking for missing what others have made while it waited.
+    await database.prepare((run) => migrateFrom(run, files, fail));
   });
+}
+
+async function migrateFrom(run: Run, files: readonly string[], fail: (why: string) => never): Promise<void> {
+  const from = await versionOf(run, fail);
+  if (from > files.length) {
+    fail(
+      `the tables were written by a newer version (schema ${from}, known ${files.length}); start that, or drop the tables replica_*: they are made anew`,
+    );
+  }
+  for (const name of files.slice(from)) {
+    try {
+      await run({ text: readFileSync(join(MIGRATIONS, name), 'utf8'), values: [] });
+    } catch (error) {
+      if (codeOf(error) === '42P07') fail(`has tables of another program: ${String(error)}`);
+      throw error;
+    }
+  }
+  await run({ text: 'UPDATE replica_schema SET version = $1', values: [files.length] });
 }
 
 /** How many of the files were run; 0: the tables are not there. */
