@@ -1,75 +1,10 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from '@jest/globals';
-import { openSqliteReadModel } from '../../src/adapters/read-model/sqlite/sqlite-read-model.js';
-import { type DeviceRow } from '../../src/application/ports/read-model.js';
-import { Projections } from '../../src/application/projections.js';
-import { rebuild } from '../../src/application/rebuild.js';
-import { openEventStore } from '../../src/open-event-store.js';
-import { until } from '../support/http.js';
-import { dependenciesOf, foldOfLog, hoursOf, rowsShown, settledShown } from '../support/projections.js';
+import { describe, it } from '@jest/globals';
+import { surviveKills } from './read-model-kills.js';
 
 const KILLS = 12;
-const dataDir = mkdtempSync(join(tmpdir(), 'read-model-kills-'));
-const logger = { warn: (_: unknown, message: string) => expect(message).toBeUndefined() };
-const CHILD = fileURLToPath(new URL('./projection-killed.ts', import.meta.url));
-afterAll(() => rmSync(dataDir, { recursive: true }));
-
-/** Lets a process project and rebuild, and kills it after some time. */
-async function projectAndKill(seed: number): Promise<void> {
-  const child = spawn(process.execPath, ['--import', 'tsx', CHILD, dataDir, String(seed)], {
-    env: { ...process.env, NODE_OPTIONS: '' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const ended = once(child, 'exit');
-  await Promise.race([once(child.stdout, 'data'), ended]);
-  await pause(Math.random() * 400);
-  child.kill('SIGKILL');
-  expect((await ended)[1]).toBe('SIGKILL');
-}
 
 describe('The read model of a process that is killed while it projects and rebuilds', () => {
   it('shows no device otherwise than its events did, goes on, and ends like one that is made anew', async () => {
-    let interrupted = 0;
-    for (let seed = 1; seed <= KILLS; seed++) {
-      await projectAndKill(seed);
-      const model = openSqliteReadModel(dataDir, logger);
-      const generations = await model.generations();
-      interrupted += generations.some(({ isActive }) => !isActive) ? 1 : 0;
-      expect(generations.filter(({ isActive }) => isActive)).toHaveLength(1);
-      await model.close();
-    }
-    // Otherwise the kills have hit nothing.
-    expect(interrupted).toBeGreaterThan(0);
-
-    const store = openEventStore({ kind: 'sqlite', dataDir });
-    const model = openSqliteReadModel(dataDir, logger);
-    const dependencies = dependenciesOf(store, model);
-    const { rows: wanted, settled } = await foldOfLog(store);
-    const shown = async (): Promise<Map<string, DeviceRow>> => rowsShown(model, wanted.keys());
-    const projections = new Projections(dependencies);
-    projections.start();
-    await until('it has caught up', () => {
-      const { lagMs, rebuild: running } = projections.status();
-      return lagMs === 0 && running === null;
-    });
-    await projections.stop();
-    const goneOnWith = await shown();
-    expect(goneOnWith.size).toBeGreaterThan(50);
-    expect(goneOnWith).toEqual(wanted);
-    expect(settled.length).toBeGreaterThan(3);
-    expect(await settledShown(model, hoursOf(settled))).toEqual(settled);
-
-    await rebuild(dependencies, new AbortController().signal);
-    expect(JSON.stringify([...(await shown())])).toBe(JSON.stringify([...goneOnWith]));
-    expect(await settledShown(model, hoursOf(settled))).toEqual(settled);
-    expect(dependencies.observer.broken).toEqual([]);
-    await model.close();
-    await store.close();
+    await surviveKills(KILLS, (dataDir) => ({ kind: 'sqlite', dataDir }));
   });
 });
