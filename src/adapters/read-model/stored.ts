@@ -3,6 +3,7 @@ import {
   type Checkpoint,
   type DeviceRow,
   type DeviceStatus,
+  type ListedRow,
   type Proof,
   ReadModelError,
 } from '../../application/ports/read-model.js';
@@ -32,12 +33,52 @@ export const SMALL_COLUMNS =
 /** A status is stored as its place here; the lists count on it. */
 const STATUSES: readonly DeviceStatus[] = ['not-in-sync', 'in-sync', 'broken', 'deleted'];
 
+/** What a list shows of a row. */
+export type StoredListedRow = readonly [
+  deviceId: string,
+  version: number,
+  status: number,
+  lastReported: number | null,
+  lastDesired: number | null,
+  since: number,
+  outstanding: number,
+  broken: string | null,
+  text: string | null,
+];
+
+/** The columns of a {@link StoredListedRow} but the last one, in their order. */
+export const LISTED_COLUMNS =
+  'device_id, version, status, last_reported, last_desired, since, outstanding, broken';
+
+export function listedOf(row: StoredListedRow): ListedRow {
+  const [deviceId, version, status, lastReported, lastDesired, since, outstanding, broken, text] = row;
+  return {
+    deviceId,
+    version,
+    status: statusAt(status),
+    lastReported,
+    lastDesired,
+    since,
+    outstanding,
+    broken,
+    ...(text === null ? {} : { text }),
+  };
+}
+
+export function statusNumber(status: DeviceStatus): number {
+  return STATUSES.indexOf(status);
+}
+
+function statusAt(number: number): DeviceStatus {
+  return STATUSES[number] ?? 'broken';
+}
+
 export function storedOf(row: DeviceRow): StoredRow {
   return [
     row.deviceId,
     row.revision,
     row.version,
-    STATUSES.indexOf(row.status),
+    statusNumber(row.status),
     row.lastReported,
     row.lastDesired,
     row.since,
@@ -58,7 +99,7 @@ export function rowOf(row: StoredRow): DeviceRow {
     deviceId,
     revision,
     version,
-    status: STATUSES[status] ?? 'broken',
+    status: statusAt(status),
     lastReported,
     lastDesired,
     since,

@@ -5,7 +5,7 @@ import {
   type FleetSelection,
   type FleetSort,
 } from '../../../application/ports/read-model.js';
-import { SMALL_COLUMNS } from '../stored.js';
+import { LISTED_COLUMNS } from '../stored.js';
 import { type Query } from './database.js';
 import { COLUMNS, filterSql, type Parameters, parameters } from './filter-sql.js';
 
@@ -19,7 +19,7 @@ export type NoRow = readonly [deviceId: null];
 export function listQuery({ sort, after, limit, withText = false, ...selection }: FleetQuery): Query {
   const values: Parameters = parameters();
   const where = `generation = shown.id AND ${selectionSql(selection, values)}`;
-  const columns = `${SMALL_COLUMNS}, ${withText ? 'replica' : "''"}`;
+  const columns = `${LISTED_COLUMNS}, ${withText ? 'replica' : 'NULL::text'}`;
   const { by, descending }: FleetSort = sort ?? { by: 'deviceId', descending: false };
   const direction = descending ? 'DESC' : 'ASC';
   const count = values.add(limit, 'bigint');

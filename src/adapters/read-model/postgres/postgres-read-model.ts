@@ -5,7 +5,6 @@ import {
   type FleetQuery,
   type FleetSelection,
   type Generation,
-  type ListedRow,
   type OutOfSync,
   type OutOfSyncQuery,
   type ReadModel,
@@ -13,7 +12,14 @@ import {
   type SettledQuery,
   type SettledSum,
 } from '../../../application/ports/read-model.js';
-import { checkpointOf, rowOf, type StoredRow, superseded } from '../stored.js';
+import {
+  checkpointOf,
+  listedOf,
+  rowOf,
+  type StoredListedRow,
+  type StoredRow,
+  superseded,
+} from '../stored.js';
 import { parseDatabaseUrl } from './connection-string.js';
 import { outOfSyncQuery, type OutOfSyncRow, settledQuery, type SettledRow } from './convergence.js';
 import { countQuery, listQuery, type NoRow } from './fleet.js';
@@ -104,13 +110,13 @@ export class PostgresReadModel implements ReadModel {
   }
 
   async list(query: FleetQuery): Promise<FleetPage> {
-    const rows = await this.database.read<[position: string | null, ...(StoredRow | NoRow)]>(
+    const rows = await this.database.read<[position: string | null, ...(StoredListedRow | NoRow)]>(
       listQuery(query),
     );
     const position = rows[0]?.[0] ?? null;
     return {
       // Where there is no device, the one row tells the position alone.
-      rows: rows.flatMap(([, ...row]) => (isRow(row) ? [shown(rowOf(row), query.withText)] : [])),
+      rows: rows.flatMap(([, ...row]) => (isRow(row) ? [listedOf(row)] : [])),
       position: positionOf(position),
     };
   }
@@ -147,13 +153,8 @@ export class PostgresReadModel implements ReadModel {
   }
 }
 
-function isRow(row: StoredRow | NoRow): row is StoredRow {
+function isRow(row: StoredListedRow | NoRow): row is StoredListedRow {
   return row[0] !== null;
-}
-
-/** The replica where it was asked for alone. */
-function shown({ text, ...row }: DeviceRow, withText = false): ListedRow {
-  return withText ? { ...row, text } : row;
 }
 
 function positionOf(position: string | null): bigint | null {
