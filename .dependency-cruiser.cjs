@@ -30,7 +30,7 @@ module.exports = {
       name: 'only-the-root-composes',
       severity: 'error',
       from: { path: '^src/(adapters|observability|config)/' },
-      to: { path: '^src/((main|app\\.module|read-side\\.module)\\.ts$|open-|cli/|read-side/)' },
+      to: { path: '^src/((main|app\\.module|read-side\\.module|following)\\.ts$|open-|cli/|read-side/)' },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
   ],

@@ -15,9 +15,9 @@ import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js'
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
 import { Answers } from './adapters/http/answers.js';
 import { ConvergenceController } from './adapters/http/convergence.controller.js';
-import { DeviceFollowers, FOLLOWER_OPTIONS, type FollowerOptions } from './adapters/http/device-followers.js';
 import { FleetAnswers } from './adapters/http/fleet-answers.js';
 import { FleetAsOfController } from './adapters/http/fleet-as-of.controller.js';
+import { FleetEventsController } from './adapters/http/fleet-events.controller.js';
 import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { ProjectionsController } from './adapters/http/projections.controller.js';
@@ -37,6 +37,7 @@ import { Replicas } from './application/replicas.js';
 import { Snapshots } from './application/snapshots.js';
 import { TimeTravel } from './application/time-travel.js';
 import { type Settings, SettingsError } from './config/settings.js';
+import { followingProviders } from './following.js';
 import { Metrics } from './observability/metrics.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
 import { READ_SIDE, readSideProviders } from './read-side.module.js';
@@ -66,11 +67,10 @@ class MetricsWiring {
   constructor(
     @Inject(OBSERVER) metrics: Metrics,
     replicas: Replicas,
-    followers: DeviceFollowers,
     @Inject(PROJECTIONS) projections: ProjectionsControl | null,
     @Inject(READ_MODEL) readModel: ReadModelQueries | null,
   ) {
-    metrics.watch(replicas, () => followers.count);
+    metrics.watch(replicas);
     if (projections !== null) metrics.projections.watch(() => projections.status());
     if (readModel !== null) metrics.outOfSync.watch(readModel);
   }
@@ -161,17 +161,13 @@ export class AppModule {
           new AnswerGets({ reader, bus, outputs, clock, observer: metrics, limits: options.limits }),
       },
       {
-        provide: FOLLOWER_OPTIONS,
-        useValue: { maxCount: settings.MAX_FOLLOWER_COUNT } satisfies FollowerOptions,
-      },
-      {
         provide: TimeTravel,
         inject: [STORE, Replicas],
         useFactory: (store: EventStore, replicas: Replicas) => new TimeTravel(store, replicas),
       },
       Answers,
       FleetAnswers,
-      DeviceFollowers,
+      ...followingProviders(settings, metrics),
       MetricsWiring,
       StoreCloser,
     ];
@@ -188,6 +184,7 @@ export class AppModule {
         CommandsController,
         OpsController,
         FleetAsOfController,
+        FleetEventsController,
         FleetController,
         ConvergenceController,
         ProjectionsController,

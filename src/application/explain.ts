@@ -51,6 +51,7 @@ export async function explain(
       : await past.lastWhere(deviceId, placed, ({ timestamp }) => timestamp <= time);
   const found = await findBackwards(
     store,
+    past,
     deviceId,
     path,
     latest?.revision ?? placed.revision,
@@ -75,6 +76,7 @@ export async function explain(
  */
 async function findBackwards(
   store: EventStore,
+  past: Past,
   deviceId: string,
   path: ValuePath,
   from: number,
@@ -84,6 +86,7 @@ async function findBackwards(
   const pacer = new Pacer();
   let removal: RecordedEvent | null = null;
   for await (const recorded of store.readStream(streamOf(deviceId), { direction: 'backwards', from })) {
+    past.throwIfAborted();
     if (pacer.isDue) await pacer.pause();
     if (!mayConcern(recorded)) continue;
     const effect = effectOn(decode(recorded).event, path);

@@ -1,9 +1,11 @@
-import { evolve } from '../replica/evolve.js';
 import { type Replica } from '../replica/replica.js';
 import { applyAndRespond } from '../replica/respond.js';
 import { streamOf } from '../replica/stored.js';
+import { Gate, Pacer } from './pacing.js';
+import { Past } from './past.js';
 import { type EventStore } from './ports/event-store.js';
-import { readCommands, type Replicas } from './replicas.js';
+import { LAST_PART } from './render-commands.js';
+import { decode, readCommands, type Replicas } from './replicas.js';
 
 /** One output of a device, as its followers get it. */
 export interface Followed {
@@ -18,8 +20,6 @@ export interface FollowPosition {
   readonly revision: number;
   readonly part: number;
 }
-
-const LAST_PART = 3;
 
 /** Reads `Last-Event-ID`; null: not one of this service's. */
 export function parseFollowId(id: string): FollowPosition | null {
@@ -109,7 +109,7 @@ export async function placeNow(store: EventStore, deviceId: string): Promise<Fol
  */
 export async function* followDevice(
   store: EventStore,
-  replicas: Pick<Replicas, 'start'>,
+  replicas: Pick<Replicas, 'start' | 'passed'>,
   signals: DeviceSignals,
   deviceId: string,
   from: FollowPosition | null,
@@ -125,12 +125,9 @@ export async function* followDevice(
   signal.addEventListener('abort', onAbort);
   try {
     const place = from ?? (await placeNow(store, deviceId));
-    // Where a part of the place's command is still to come, its state of before is needed.
-    const atMost = place.part === LAST_PART ? place.revision : place.revision - 1;
-    const replica = await replicas.start(deviceId, { atMost });
-    const isThere = await skipTo(store, replica, place.revision);
-    // A place beyond the log's end is of a log that was lost since: all that comes from now on is after it.
-    const after = isThere ? place : { revision: replica.revision, part: LAST_PART };
+    const past = new Past(store, replicas, signal);
+    const before = await folds.run(() => replicaBefore(store, past, deviceId, place), signal);
+    const { replica, after } = before;
     while (!signal.aborted) {
       if (!grown) {
         await new Promise<void>((resolve) => {
@@ -142,21 +139,53 @@ export async function* followDevice(
       grown = false;
       yield* newOutputs(store, replica, after);
     }
+  } catch (error) {
+    if (!signal.aborted) throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);
     unwatch();
   }
 }
 
-/** Folds the commands that end before this revision. False: the log ends before it. */
-async function skipTo(store: EventStore, replica: Replica, revision: number): Promise<boolean> {
-  if (replica.revision >= revision) return true;
-  const commands = readCommands(store, replica.deviceId, replica.revision + 1);
-  for await (const { events, origin, firstRevision } of commands) {
-    if (firstRevision + events.length - 1 >= revision) return true;
-    events.forEach((event, index) => evolve(replica, event, origin, firstRevision + index));
+/** So many followers fold their way to their place at once: where no snapshot helps, that takes long. */
+const folds = new Gate(4, Infinity);
+
+/**
+ * The replica from which the outputs after a place are made: before the place's command where a part of it is still to
+ * come. A place beyond the log's end is of a log that was lost since: all that comes from now on is after it.
+ */
+async function replicaBefore(
+  store: EventStore,
+  past: Past,
+  deviceId: string,
+  place: FollowPosition,
+): Promise<{ replica: Replica; after: FollowPosition }> {
+  if (place.revision < 0) return { replica: await past.replicaAt(deviceId, -1), after: place };
+  const command = await commandAt(store, deviceId, place.revision);
+  if (command === null) {
+    const end = await placeNow(store, deviceId);
+    return { replica: await past.replicaAt(deviceId, end.revision), after: end };
   }
-  return false;
+  const isOver = place.part === LAST_PART && command.last === place.revision;
+  const replica = await past.replicaAt(deviceId, isOver ? command.last : command.first - 1);
+  return { replica, after: place };
+}
+
+/** The revisions of the command that this event is of; null: there is no such event. */
+async function commandAt(
+  store: EventStore,
+  deviceId: string,
+  revision: number,
+): Promise<{ first: number; last: number } | null> {
+  const from = Math.max(0, revision - 1);
+  const near: { revision: number; commandId: string }[] = [];
+  for await (const recorded of store.readStream(streamOf(deviceId), { from, maxCount: 3 })) {
+    near.push({ revision: recorded.revision, commandId: decode(recorded).origin.commandId });
+  }
+  const commandId = near.find((event) => event.revision === revision)?.commandId;
+  if (commandId === undefined) return null;
+  const revisions = near.filter((event) => event.commandId === commandId).map((event) => event.revision);
+  return { first: Math.min(...revisions), last: Math.max(...revisions) };
 }
 
 async function* newOutputs(
@@ -164,7 +193,9 @@ async function* newOutputs(
   replica: Replica,
   after: FollowPosition,
 ): AsyncGenerator<Followed> {
+  const pacer = new Pacer();
   for await (const command of readCommands(store, replica.deviceId, replica.revision + 1)) {
+    if (pacer.isDue) await pacer.pause();
     const { events, origin, firstRevision } = command;
     const last = firstRevision + events.length - 1;
     const response = applyAndRespond(replica, events, origin, firstRevision, true);

@@ -33,10 +33,15 @@ export class Gate {
     return this.running >= this.maxRunning && this.waiting.length >= this.maxWaiting;
   }
 
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * @param signal whoever asked is gone: a piece that still waits gives up its place, and {@link run} rejects with the
+   * signal's reason. Work that runs must look at the signal itself
+   */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted();
+    if (this.running < this.maxRunning) this.running++;
     // Whoever ends hands its place on, so that nobody overtakes.
-    if (this.running >= this.maxRunning) await new Promise<void>((resolve) => this.waiting.push(resolve));
-    else this.running++;
+    else await this.place(signal);
     try {
       return await work();
     } finally {
@@ -44,5 +49,20 @@ export class Gate {
       if (next === undefined) this.running--;
       else next();
     }
+  }
+
+  private place(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const take = (): void => {
+        signal?.removeEventListener('abort', leave);
+        resolve();
+      };
+      const leave = (): void => {
+        this.waiting.splice(this.waiting.indexOf(take), 1);
+        reject(signal?.reason as Error);
+      };
+      signal?.addEventListener('abort', leave, { once: true });
+      this.waiting.push(take);
+    });
   }
 }

@@ -19,13 +19,20 @@ export interface Placed {
  * stream, some twenty reads of one event in a million; the replica of then is folded from the latest snapshot before
  * it. Nothing here takes a device's lock or waits for a writer, and long folds let others work in between.
  *
- * Every method throws `EventStoreError`.
+ * Every method throws `EventStoreError`, and the signal's reason where there is one and it aborts.
  */
 export class Past {
   constructor(
     private readonly store: EventStore,
     private readonly replicas: Pick<Replicas, 'start' | 'passed'>,
+    /** Whoever asks is gone: what is under way ends, and throws the signal's reason. */
+    private readonly signal?: AbortSignal,
   ) {}
+
+  /** To be called amid long work. */
+  throwIfAborted(): void {
+    this.signal?.throwIfAborted();
+  }
 
   /** The device's last event; null: it never had one. */
   async last(deviceId: string): Promise<Placed | null> {
@@ -108,12 +115,14 @@ export class Past {
       evolve(replica, event, origin, recorded.revision);
       command = origin.commandId;
       lastId = recorded.id;
+      this.throwIfAborted();
       if (pacer.isDue) await pacer.pause();
     }
     return replica;
   }
 
   private async eventAt(deviceId: string, revision: number): Promise<Placed> {
+    this.throwIfAborted();
     const events = this.store.readStream(streamOf(deviceId), { from: revision, maxCount: 1 });
     for await (const recorded of events) return { revision: recorded.revision, ...decode(recorded) };
     throw new Error(`The stream of ${deviceId} has lost its revision ${revision}`);

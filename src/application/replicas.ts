@@ -187,7 +187,7 @@ export class Replicas {
  * What a replica takes in memory, roughly: V8 needs some twelve times the JSON's bytes for values, metadata and delta
  * of many small members, and the rest is counted one by one.
  */
-function estimateBytes(replica: Replica): number {
+export function estimateBytes(replica: Replica): number {
   // Counted again when the bound says that it may have grown much; not for every update, which a bound is there to spare.
   if (replica.bytesAtMost > 4 * replica.bytesCounted + 1024) countBytes(replica);
   // The bound takes three bytes for each character, and nearly all of them have one.

@@ -56,7 +56,7 @@ export async function revertUpdate(
   const last = await past.last(deviceId);
   let current = await past.replicaAt(deviceId, last?.revision ?? -1);
   if (messageId !== undefined && current.commands?.has(messageId) === true) {
-    const before = await revisionBefore(store, deviceId, messageId);
+    const before = await revisionBefore(store, past, deviceId, messageId);
     current = await past.replicaAt(deviceId, before);
   }
   const { version } = current;
@@ -98,10 +98,16 @@ export async function sendRevert(
 }
 
 /** The revision before the latest command of this message id. */
-async function revisionBefore(store: EventStore, deviceId: string, messageId: string): Promise<number> {
+async function revisionBefore(
+  store: EventStore,
+  past: Past,
+  deviceId: string,
+  messageId: string,
+): Promise<number> {
   const pacer = new Pacer();
   let found = -1;
   for await (const recorded of store.readStream(streamOf(deviceId), { direction: 'backwards' })) {
+    past.throwIfAborted();
     if (pacer.isDue) await pacer.pause();
     const isIt = decode(recorded).origin.messageId === messageId;
     if (isIt) found = recorded.revision - 1;

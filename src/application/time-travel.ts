@@ -33,23 +33,21 @@ const MAX_WAITING = 200;
  * Answers questions about the past of devices, from the event store alone. No question takes a device's lock, so none
  * holds up a writer. Of many at once, some wait; too many are refused with 503.
  *
- * Every method throws `EventStoreError`.
+ * Every method takes the signal of whoever asks: where they go, the question leaves its place to the next one.
+ * Every method throws `EventStoreError`, and the signal's reason once that has aborted.
  */
 export class TimeTravel {
-  private readonly past: Past;
   private readonly gate = new Gate(MAX_RUNNING, MAX_WAITING);
 
   constructor(
     private readonly store: EventStore,
-    replicas: Pick<Replicas, 'start' | 'passed'>,
-  ) {
-    this.past = new Past(store, replicas);
-  }
+    private readonly replicas: Pick<Replicas, 'start' | 'passed'>,
+  ) {}
 
   /** The replica as a get showed it at the moment, with the time of its last event. Refuses with 404 where there was none. */
-  state(deviceId: string, moment: Moment): Promise<Answer<Reading>> {
-    return this.ask(async () => {
-      const then = await this.past.replicaOf(deviceId, moment);
+  state(deviceId: string, moment: Moment, signal?: AbortSignal): Promise<Answer<Reading>> {
+    return this.ask(signal, async (past) => {
+      const then = await past.replicaOf(deviceId, moment);
       if (!then.ok) return then;
       const { version, timestamp } = then.value;
       return answer({ version, document: getDocument(then.value, timestamp) });
@@ -57,13 +55,13 @@ export class TimeTravel {
   }
 
   /** As {@link state}, of many devices; null for one that had no state then. They take one place, not one each. */
-  asOf({ deviceIds, at }: AsOfRequest): Promise<Answer<StatesThen>> {
-    return this.ask(async () => answer({ at, devices: await statesAt(this.past, deviceIds, at) }));
+  asOf({ deviceIds, at }: AsOfRequest, signal?: AbortSignal): Promise<Answer<StatesThen>> {
+    return this.ask(signal, async (past) => answer({ at, devices: await statesAt(past, deviceIds, at) }));
   }
 
   /** A page of the device's events. Refuses with 404 where it never had one, and with 400 a cursor that is none. */
-  history(deviceId: string, options: HistoryOptions): Promise<Answer<HistoryPage>> {
-    return this.ask(() => historyPage(this.store, this.past, deviceId, options));
+  history(deviceId: string, options: HistoryOptions, signal?: AbortSignal): Promise<Answer<HistoryPage>> {
+    return this.ask(signal, (past) => historyPage(this.store, past, deviceId, options));
   }
 
   /** A page of the device's desired changes, and what became of each. Refuses as {@link history}. */
@@ -72,11 +70,11 @@ export class TimeTravel {
   }
 
   /** What changed from one moment to the other, which may be the earlier. Refuses with 404 where there was no state at either. */
-  diff(deviceId: string, from: Moment, to: Moment): Promise<Answer<Diff>> {
-    return this.ask(async () => {
-      const before = await this.past.replicaOf(deviceId, from);
+  diff(deviceId: string, from: Moment, to: Moment, signal?: AbortSignal): Promise<Answer<Diff>> {
+    return this.ask(signal, async (past) => {
+      const before = await past.replicaOf(deviceId, from);
       if (!before.ok) return before;
-      const after = await this.past.replicaOf(deviceId, to);
+      const after = await past.replicaOf(deviceId, to);
       if (!after.ok) return after;
       const states = diffStates(sectionsOf(before.value), sectionsOf(after.value));
       return answer({ from: stampOf(before.value), to: stampOf(after.value), ...states });
@@ -84,18 +82,31 @@ export class TimeTravel {
   }
 
   /** Which event made a value what it is, or was at the moment. Refuses with 404 a value that was never there. */
-  explain(deviceId: string, path: ValuePath, moment: Moment | null): Promise<Answer<Explanation>> {
-    return this.ask(() => explain(this.store, this.past, deviceId, path, moment));
+  explain(
+    deviceId: string,
+    path: ValuePath,
+    moment: Moment | null,
+    signal?: AbortSignal,
+  ): Promise<Answer<Explanation>> {
+    return this.ask(signal, (past) => explain(this.store, past, deviceId, path, moment));
   }
 
   /** The update that puts a device's desired section back: see {@link revertUpdate}. */
-  revert(deviceId: string, request: RevertRequest, messageId?: string): Promise<Answer<RevertUpdate>> {
-    return this.ask(() => revertUpdate(this.store, this.past, deviceId, request, messageId));
+  revert(
+    deviceId: string,
+    request: RevertRequest,
+    messageId?: string,
+    signal?: AbortSignal,
+  ): Promise<Answer<RevertUpdate>> {
+    return this.ask(signal, (past) => revertUpdate(this.store, past, deviceId, request, messageId));
   }
 
-  private async ask<T>(work: () => Promise<Answer<T>>): Promise<Answer<T>> {
+  private async ask<T>(
+    signal: AbortSignal | undefined,
+    work: (past: Past) => Promise<Answer<T>>,
+  ): Promise<Answer<T>> {
     if (this.gate.isFull) return refuse(503, 'Too many questions about the past at once');
-    return this.gate.run(work);
+    return this.gate.run(() => work(new Past(this.store, this.replicas, signal)), signal);
   }
 }
 

@@ -137,8 +137,14 @@ export class Settings {
   @Whole(100, 600_000) REQUEST_TIMEOUT_MS: number = 10_000;
   /** How long a stop waits for the work in hand. */
   @Whole(0, 600_000) SHUTDOWN_TIMEOUT_MS: number = 10_000;
-  /** The most open event streams (SSE). */
+  /** The most open event streams (SSE), of devices and of the fleet together. */
   @Whole(0, 1_000_000) MAX_FOLLOWER_COUNT: number = 1000;
+  /** What may wait for one reader of an event stream, beside one event. */
+  @Whole(KIB, 64 * MIB) FOLLOWER_WAITING_BYTES: number = 256 * KIB;
+  /** A reader of an event stream that takes nothing of what waits for so long is ended. */
+  @Whole(100, 600_000) FOLLOWER_STALL_MS: number = 30_000;
+  /** Memory of the fleet's latest outputs and of the states that they are made of, for all readers together. */
+  @Whole(0, 64 * 1024 * MIB) FOLLOWER_CACHE_BYTES: number = 64 * MIB;
   @OneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent') LOG_LEVEL: string = 'info';
 }
 
@@ -150,7 +156,7 @@ const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.

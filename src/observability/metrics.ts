@@ -4,6 +4,7 @@ import { type CommandChannel } from '../application/ports/bus.js';
 import { type Observer } from '../application/ports/observer.js';
 import { type Replicas } from '../application/replicas.js';
 import { OutOfSyncMetrics } from './out-of-sync-metrics.js';
+import { FollowerMetrics } from './follower-metrics.js';
 import { ProjectionMetrics } from './projection-metrics.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -16,6 +17,7 @@ const RETRY_LOG_MS = 10_000;
 /** Counts and logs what the use cases tell of, for Prometheus and for people. */
 export class Metrics implements Observer {
   readonly registry = new Registry();
+  readonly followers: FollowerMetrics;
   readonly projections: ProjectionMetrics;
   readonly outOfSync: OutOfSyncMetrics;
   private readonly commands: Counter<'channel' | 'outcome'>;
@@ -121,6 +123,7 @@ export class Metrics implements Observer {
       labelNames: ['topic', 'partition'],
       registers,
     });
+    this.followers = new FollowerMetrics(this.registry);
     this.projections = new ProjectionMetrics(this.registry, logger);
     this.outOfSync = new OutOfSyncMetrics(this.registry);
   }
@@ -197,7 +200,7 @@ export class Metrics implements Observer {
   }
 
   /** Gauges that are read when they are asked for. */
-  watch(replicas: Replicas, followers: () => number): void {
+  watch(replicas: Replicas): void {
     const gauge = (name: string, help: string, value: () => number): void => {
       new Gauge({
         name,
@@ -212,6 +215,5 @@ export class Metrics implements Observer {
     gauge('replica_cache_bytes', 'Their memory, by estimate', () => replicas.size.bytes);
     gauge('replica_cache_hits', 'Look-ups that found a replica in memory', () => replicas.hits);
     gauge('replica_cache_misses', 'Look-ups that had to load one', () => replicas.misses);
-    gauge('replica_followers', 'Open event streams (SSE)', followers);
   }
 }

@@ -27,7 +27,7 @@ const START_LIMIT_MS = 90_000;
 
 /** Variables of the caller's own environment that would reach the service by accident. */
 const OURS =
-  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT_|LOG_LEVEL|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_|SNAPSHOT_|PROJECTION)/;
+  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT_|LOG_LEVEL|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_)/;
 
 /** A temporary folder for a service's data. The caller removes it with the returned function. */
 export function temporaryFolder(): { path: string; remove: () => void } {

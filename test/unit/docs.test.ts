@@ -82,7 +82,7 @@ describe('the configuration table of README.md', () => {
 describe('the metrics table of docs/operations.md', () => {
   it('has every metric with its type and labels, and no other', async () => {
     const metrics = new Metrics(pino({ level: 'silent' }));
-    metrics.watch(new Replicas(new MemoryEventStore(), metrics, 0), () => 0);
+    metrics.watch(new Replicas(new MemoryEventStore(), metrics, 0));
     const described = tableOf(read('docs/operations.md'), 'Metric', 'Type', 'Labels').map(
       ([name, type, labels]) => ({ name, type, labels }),
     );

@@ -8,7 +8,7 @@ import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal, refusals } from '../../replica/commands.js';
 import { isObject, type JsonValue, own } from '../../replica/json.js';
 import { isDeviceId } from '../../replica/limits.js';
-import { etagOf, sendDocument, sendRefusal } from './replies.js';
+import { etagOf, goneSignal, sendDocument, sendRefusal } from './replies.js';
 import { BUS, OBSERVER } from './tokens.js';
 
 /** What a client sends that goes with the command, whatever bus carries it. */
@@ -79,11 +79,12 @@ export class Answers {
     deviceId: string,
     request: FastifyRequest,
     reply: FastifyReply,
-    read: () => Promise<Answer<{ version: number; document: string | null } | null>>,
+    read: (gone: AbortSignal) => Promise<Answer<{ version: number; document: string | null } | null>>,
   ): Promise<void> {
     if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    const gone = goneSignal(reply);
     try {
-      const answer = await read();
+      const answer = await read(gone);
       if (!answer.ok) return sendRefusal(reply, answer.refusal);
       const reading = answer.value;
       if (reading === null) return sendRefusal(reply, refusals.notFound(deviceId));
@@ -97,27 +98,35 @@ export class Answers {
         sendDocument(reply, HttpStatus.OK, reading.document);
       }
     } catch (error) {
+      // Nobody is there to be answered, and it may be just that which ended the work.
+      if (gone.aborted) return;
       sendRefusal(reply, this.faultOf(error));
     }
   }
 
   /** Answers with a value as JSON, or with its refusal. */
-  async json<T>(deviceId: string, reply: FastifyReply, ask: () => Promise<Answer<T>>): Promise<void> {
+  async json<T>(
+    deviceId: string,
+    reply: FastifyReply,
+    ask: (gone: AbortSignal) => Promise<Answer<T>>,
+  ): Promise<void> {
     if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
-    await this.text(reply, async () => {
-      const answer = await ask();
+    await this.text(reply, async (gone) => {
+      const answer = await ask(gone);
       return answer.ok ? { ok: true, value: JSON.stringify(answer.value) } : answer;
     });
   }
 
   /** Answers with what is JSON text already, or with its refusal. */
-  async text(reply: FastifyReply, ask: () => Promise<Answer<string>>): Promise<void> {
+  async text(reply: FastifyReply, ask: (gone: AbortSignal) => Promise<Answer<string>>): Promise<void> {
+    const gone = goneSignal(reply);
     try {
-      const answer = await ask();
+      const answer = await ask(gone);
       if (!answer.ok) return sendRefusal(reply, answer.refusal);
       void reply.header('cache-control', 'no-cache');
       sendDocument(reply, HttpStatus.OK, answer.value);
     } catch (error) {
+      if (gone.aborted) return;
       sendRefusal(reply, this.faultOf(error));
     }
   }

@@ -23,10 +23,10 @@ export class FleetAsOfController {
   @ApiResponse({ status: 400, type: Rejected })
   @ApiResponse({ status: 503, type: Rejected })
   async asOf(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    await this.answers.text(reply, async () => {
+    await this.answers.text(reply, async (gone) => {
       const asked = readAsOf(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
       if (!asked.ok) return asked;
-      const then = await this.timeTravel.asOf(asked.value);
+      const then = await this.timeTravel.asOf(asked.value, gone);
       return then.ok ? { ok: true, value: asOfDocument(then.value) } : then;
     });
   }

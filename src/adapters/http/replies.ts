@@ -19,3 +19,15 @@ export function sendRefusal(reply: FastifyReply, refusal: Refusal, clientToken?:
 export function etagOf(version: number): string {
   return `"${version}"`;
 }
+
+/** Aborts when the client's connection is gone before it was answered. */
+export function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  const response = reply.raw;
+  const close = (): void => {
+    if (!response.writableEnded) gone.abort();
+  };
+  if (response.destroyed) gone.abort();
+  else response.once('close', close);
+  return gone.signal;
+}

@@ -96,10 +96,10 @@ export class StateController {
     const moment = readMoment(request.query as Given);
     if (!moment.ok) return sendRefusal(reply, moment.refusal);
     const { value } = moment;
-    await this.answers.query(deviceId, request, reply, async () =>
+    await this.answers.query(deviceId, request, reply, async (gone) =>
       value === null
         ? { ok: true, value: await this.reader.get(deviceId) }
-        : this.timeTravel.state(deviceId, value),
+        : this.timeTravel.state(deviceId, value, gone),
     );
   }
 
@@ -107,7 +107,10 @@ export class StateController {
   @ApiOperation({ summary: 'The same as GET /state/{deviceId}' })
   @ApiQuery(VERSION_QUERY)
   @ApiQuery(AT_QUERY)
+  @ApiHeader({ name: 'If-None-Match', required: false })
   @ApiResponse({ status: 200, type: GetAccepted })
+  @ApiResponse({ status: 304, description: 'Not changed' })
+  @ApiResponse({ status: 400, type: Rejected })
   @ApiResponse({ status: 404, type: Rejected })
   async getAlias(
     @Param('deviceId') deviceId: string,

@@ -16,8 +16,8 @@ import { refusals } from '../../replica/commands.js';
 import { isDeviceId } from '../../replica/limits.js';
 import { parsePath } from '../../replica/path.js';
 import { Answers } from './answers.js';
-import { sendRefusal } from './replies.js';
 import { DesiredChanges } from './convergence.openapi.js';
+import { goneSignal, sendRefusal } from './replies.js';
 import { Accepted, Rejected } from './documents.openapi.js';
 import {
   AT_QUERY,
@@ -59,9 +59,9 @@ export class TimeTravelController {
     @Query() sent: Sent,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    await this.answers.json(deviceId, reply, async () => {
+    await this.answers.json(deviceId, reply, async (gone) => {
       const options = readHistoryOptions(sent);
-      return options.ok ? this.timeTravel.history(deviceId, options.value) : options;
+      return options.ok ? this.timeTravel.history(deviceId, options.value, gone) : options;
     });
   }
 
@@ -98,13 +98,13 @@ export class TimeTravelController {
     @Query() sent: Sent,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    await this.answers.json(deviceId, reply, async () => {
+    await this.answers.json(deviceId, reply, async (gone) => {
       const from = readBound('from', sent['from']);
       if (!from.ok) return from;
       const to = readBound('to', sent['to']);
       if (!to.ok) return to;
       if (from.value === null || to.value === null) return refuse(400, 'Give both from and to');
-      return this.timeTravel.diff(deviceId, from.value, to.value);
+      return this.timeTravel.diff(deviceId, from.value, to.value, gone);
     });
   }
 
@@ -121,14 +121,14 @@ export class TimeTravelController {
     @Query() sent: Sent,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    await this.answers.json(deviceId, reply, async () => {
+    await this.answers.json(deviceId, reply, async (gone) => {
       const { path: text } = sent;
       const path = typeof text === 'string' ? parsePath(text) : null;
       if (path === null) {
         return refuse(400, 'Invalid path: such as reported.temp, or as a JSON pointer /reported/temp');
       }
       const moment = readMoment(sent);
-      return moment.ok ? this.timeTravel.explain(deviceId, path, moment.value) : moment;
+      return moment.ok ? this.timeTravel.explain(deviceId, path, moment.value, gone) : moment;
     });
   }
 
@@ -149,15 +149,17 @@ export class TimeTravelController {
     const reading = readRevert(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
     if (!reading.ok) return sendRefusal(reply, reading.refusal);
     const headers = this.answers.headersOf(request, reply);
+    const gone = goneSignal(reply);
     try {
       const answer = await sendRevert(
-        () => this.timeTravel.revert(deviceId, reading.value, headers['message-id']),
+        () => this.timeTravel.revert(deviceId, reading.value, headers['message-id'], gone),
         (update) => this.answers.request('update', deviceId, update, headers),
         headers['if-match'] === undefined,
       );
       if (answer.ok) this.answers.send(reply, answer.value);
       else sendRefusal(reply, answer.refusal, reading.value.clientToken);
     } catch (error) {
+      if (gone.aborted) return;
       sendRefusal(reply, this.answers.faultOf(error));
     }
   }

@@ -5,3 +5,5 @@ export const OBSERVER = Symbol('observer');
 /** Null: this process keeps no read model. */
 export const READ_MODEL = Symbol('read model');
 export const PROJECTIONS = Symbol('projections');
+export const FOLLOWER_OPTIONS = Symbol('follower options');
+export const FOLLOWER_OBSERVER = Symbol('follower observer');
