@@ -1,3 +1,4 @@
+import { Backoff } from './backoff.js';
 import {
   type Encode,
   entryOf,
@@ -6,11 +7,12 @@ import {
   FleetTail,
   type TailDependencies,
 } from './fleet-tail.js';
-import { asItems, groupCommands, lastPosition } from './log-commands.js';
+import { asItems, groupCommands, lastPosition, positionBefore } from './log-commands.js';
 import { Gate, Pacer } from './pacing.js';
-import { type EventStore } from './ports/event-store.js';
+import { EventStoreError, type EventStore } from './ports/event-store.js';
 import { CommandRenderer, type Detail, detailOf, type FleetKind, LAST_PART } from './render-commands.js';
 import { type Replicas } from './replicas.js';
+import { pause } from './timing.js';
 
 export interface FleetFilter {
   /** What the device ids begin with; empty: all. */
@@ -60,6 +62,7 @@ export class FollowFleet {
   private readonly renderer: CommandRenderer;
   private readonly gate = new Gate(MAX_READING, Infinity);
   private readonly encode: Encode;
+  private readonly onRetry: TailDependencies['onRetry'];
   private readonly store: EventStore;
   private readonly batchBytes: number;
   private count = 0;
@@ -70,8 +73,9 @@ export class FollowFleet {
     replicas: Pick<Replicas, 'start' | 'passed'>,
     { cacheBytes, batchBytes }: FollowFleetOptions,
   ) {
-    const { store, encode } = dependencies;
+    const { store, encode, onRetry } = dependencies;
     this.store = store;
+    this.onRetry = onRetry;
     this.encode = encode;
     this.batchBytes = batchBytes;
     const quarter = Math.floor(cacheBytes / 4);
@@ -128,9 +132,10 @@ export class FollowFleet {
         const isMidway = place.part !== LAST_PART;
         const recent = isMidway ? null : this.tail.after(place.position);
         setBehind(recent === null && !isMidway);
+        const from = place;
         const batch =
           recent === null
-            ? await this.gate.run(() => this.readLog(owner, place, filter, detail, signal), signal)
+            ? await this.patiently(signal, () => this.readLog(owner, from, filter, detail, signal))
             : this.takeRecent(recent, place, filter);
         if (signal.aborted) return;
         const hasMoved = batch.place.position !== place.position || batch.place.part !== place.part;
@@ -144,6 +149,21 @@ export class FollowFleet {
       setBehind(false);
       signal.removeEventListener('abort', isAborted);
       leave();
+    }
+  }
+
+  /** In its turn, and again where the store is away. */
+  private async patiently(signal: AbortSignal, read: () => Promise<FleetBatch>): Promise<FleetBatch> {
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        return await this.gate.run(read, signal);
+      } catch (error) {
+        if (!(error instanceof EventStoreError) || !error.canRetry) throw error;
+        const delayMs = backoff.nextDelayMs();
+        this.onRetry(error, delayMs);
+        await pause(delayMs, signal);
+      }
     }
   }
 
@@ -172,7 +192,8 @@ export class FollowFleet {
   ): Promise<FleetBatch> {
     const tailFrom = this.tail.from;
     const taking = new Taking(filter, place);
-    const after = place.part === LAST_PART ? place.position : await this.before(place.position);
+    const after =
+      place.part === LAST_PART ? place.position : await positionBefore(this.store, place.position);
     const pacer = new Pacer();
     let events = 0;
     const counted = async function* (store: EventStore) {
@@ -196,13 +217,6 @@ export class FollowFleet {
     // All that there was is behind it now, so nothing up to where the tail began by then is missing.
     if (isWhole && events < PAGE_COUNT) taking.pass(tailFrom);
     return taking.batch;
-  }
-
-  /** The position of the event before this one; 0: there is none. */
-  private async before(position: bigint): Promise<bigint> {
-    const events = this.store.readAll({ direction: 'backwards', after: position, maxCount: 1 });
-    for await (const event of events) return event.position;
-    return 0n;
   }
 }
 

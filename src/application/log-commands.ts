@@ -132,13 +132,26 @@ export async function* asItems(events: AsyncIterable<RecordedEvent>): AsyncGener
 /** The position of the log's last event; 0: there is none. Throws {@link EventStoreError}. */
 export async function lastPosition(store: EventStore): Promise<bigint> {
   try {
-    for await (const { position } of store.readAll({ direction: 'backwards', maxCount: 1 })) return position;
-    return 0n;
+    const last = await only(store.readAll({ direction: 'backwards', maxCount: 1 }));
+    return last?.position ?? 0n;
   } catch (error) {
     const damage = damageOf(error);
     if (damage === null) throw error;
     return damage.position;
   }
+}
+
+/** The position of the last event before this one; 0: there is none. Throws {@link EventStoreError}. */
+export async function positionBefore(store: EventStore, position: bigint): Promise<bigint> {
+  const before = await only(store.readAll({ direction: 'backwards', after: position, maxCount: 1 }));
+  return before?.position ?? 0n;
+}
+
+/** The event of a read of one. Read to its end: a call that is broken off costs a server more than one that ends. */
+async function only(events: AsyncIterable<RecordedEvent>): Promise<RecordedEvent | null> {
+  let found: RecordedEvent | null = null;
+  for await (const event of events) found ??= event;
+  return found;
 }
 
 async function taken(
@@ -202,10 +215,8 @@ function isSecondOf(recorded: RecordedEvent, { recorded: first, origin }: Decode
 async function isFollowed(store: EventStore, first: Decoded): Promise<boolean> {
   const { stream, revision } = first.recorded;
   try {
-    for await (const after of store.readStream(stream, { from: revision + 1, maxCount: 1 })) {
-      return isSecondOf(after, first);
-    }
-    return false;
+    const after = await only(store.readStream(stream, { from: revision + 1, maxCount: 1 }));
+    return after !== null && isSecondOf(after, first);
   } catch (error) {
     if (!isForGood(error)) throw error;
     // A damaged event may be the second one; of a stream that was deleted there is none.
@@ -218,11 +229,10 @@ async function firstOf(store: EventStore, second: Decoded): Promise<Decoded | Lo
   const { stream, revision, type, position } = second.recorded;
   if (type !== 'DesiredStateChanged' || revision === 0) return null;
   try {
-    for await (const recorded of store.readStream(stream, { from: revision - 1, maxCount: 1 })) {
-      const before = { recorded, ...decode(recorded) };
-      return before.origin.commandId === second.origin.commandId ? before : null;
-    }
-    return null;
+    const recorded = await only(store.readStream(stream, { from: revision - 1, maxCount: 1 }));
+    if (recorded === null) return null;
+    const before = { recorded, ...decode(recorded) };
+    return before.origin.commandId === second.origin.commandId ? before : null;
   } catch (error) {
     if (!isForGood(error)) throw error;
     return { kind: 'damaged', deviceId: deviceOf(stream), position, reason: error.message };

@@ -70,10 +70,16 @@ describe('the stream of a device’s outputs', () => {
     expect(before.map(({ id }) => id)).toEqual(['0.1', '0.2', '1.0', '1.1', '1.2']);
     await service.stop();
     await first.ended();
+    const end = before.at(-1);
+    expect([end?.event, end?.id, end?.data]).toEqual([
+      'end',
+      undefined,
+      { reason: 'stopping', message: expect.any(String), canResume: true },
+    ]);
     await start();
     await rest.report('resumed', { n: 3 });
 
-    const second = await follow('resumed', before.at(-1)?.id);
+    const second = await follow('resumed', before[4]?.id);
 
     expect((await second.has(3)).map(({ id }) => id)).toEqual(['2.0', '2.1', '2.2']);
     await closeAll();

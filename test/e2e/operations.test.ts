@@ -72,6 +72,7 @@ describe('for those who run it, the service', () => {
       'get /fleet',
       'get /fleet/convergence',
       'get /fleet/count',
+      'get /fleet/events',
       'get /state/{deviceId}',
       'get /state/{deviceId}/convergence',
       'get /state/{deviceId}/delta',

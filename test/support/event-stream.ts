@@ -25,9 +25,14 @@ export class EventStream {
     lastEventId?: string,
     prefix = 'state',
   ): Promise<EventStream> {
+    return EventStream.at(`${url}/${prefix}/${deviceId}/events`, lastEventId);
+  }
+
+  /** As {@link open}, at an address of one's own. */
+  static async at(address: string, lastEventId?: string): Promise<EventStream> {
     const abort = new AbortController();
     const headers: Record<string, string> = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
-    const response = await fetch(`${url}/${prefix}/${deviceId}/events`, { headers, signal: abort.signal });
+    const response = await fetch(address, { headers, signal: abort.signal });
     return new EventStream(response, abort);
   }
 
@@ -69,14 +74,20 @@ export class EventStream {
   }
 
   private take(block: string): void {
-    const field = (name: string): string | undefined =>
-      block
-        .split('\n')
-        .find((line) => line.startsWith(`${name}: `))
-        ?.slice(name.length + 2);
-    const data = field('data');
-    if (data === undefined) return;
-    const parsed = JSON.parse(data) as Record<string, unknown>;
-    this.events.push({ id: field('id'), event: field('event') ?? 'message', data: parsed });
+    const event = parseEvent(block);
+    if (event !== null) this.events.push(event);
   }
+}
+
+/** One block of a stream, between two empty lines; null: there is no data in it. */
+export function parseEvent(block: string): StreamEvent | null {
+  const field = (name: string): string | undefined =>
+    block
+      .split('\n')
+      .find((line) => line.startsWith(`${name}: `))
+      ?.slice(name.length + 2);
+  const data = field('data');
+  if (data === undefined) return null;
+  const parsed = JSON.parse(data) as Record<string, unknown>;
+  return { id: field('id'), event: field('event') ?? 'message', data: parsed };
 }

@@ -146,7 +146,8 @@ export interface FollowedStore {
 const SEED = Number(process.env['FOLLOW_SEED'] ?? Date.now() % 2 ** 31);
 
 /** Readers that come and go and stall at random moments get exactly the log's sequence, on this store. */
-export function followFleetSuite(name: string, make: () => Promise<FollowedStore>): void {
+export function followFleetSuite(name: string, make: () => Promise<FollowedStore>, batchBytes = 2048): void {
+  const fleetOn = (on: EventStore): FollowFleet => fleetOf(on, 262_144, batchBytes);
   describe(`following the fleet on ${name} (FOLLOW_SEED=${SEED})`, () => {
     let made: FollowedStore;
     let store: EventStore;
@@ -164,7 +165,7 @@ export function followFleetSuite(name: string, make: () => Promise<FollowedStore
       const below = (count: number): number => Math.floor(random() * count);
       const histories = new Histories(random, 12);
       await histories.append(store, 150);
-      let fleet = fleetOf(store);
+      let fleet = fleetOn(store);
       const [sample = []] = fc.sample(
         fc.array(
           fc.record({
@@ -186,7 +187,7 @@ export function followFleetSuite(name: string, make: () => Promise<FollowedStore
           await Promise.all(followers.map((follower) => follower.disconnect()));
           await store.close();
           store = made.open();
-          fleet = fleetOf(store);
+          fleet = fleetOn(store);
           for (const follower of followers) await follower.connect(fleet);
           continue;
         }
@@ -214,7 +215,7 @@ export function followFleetSuite(name: string, make: () => Promise<FollowedStore
     });
 
     it('goes on after every single id', async () => {
-      const fleet = fleetOf(store);
+      const fleet = fleetOn(store);
       const all = (await allOf(store)).slice(-40);
       for (const [index, { id }] of all.entries()) {
         const follower = new Follower(ALL, parseFleetId(id) as FleetPlace);
