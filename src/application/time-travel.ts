@@ -65,8 +65,8 @@ export class TimeTravel {
   }
 
   /** A page of the device's desired changes, and what became of each. Refuses as {@link history}. */
-  convergence(deviceId: string, options: HistoryOptions): Promise<Answer<ChangesPage>> {
-    return this.ask(() => changesPage(this.store, this.past, deviceId, options));
+  convergence(deviceId: string, options: HistoryOptions, signal?: AbortSignal): Promise<Answer<ChangesPage>> {
+    return this.ask(signal, (past) => changesPage(this.store, past, deviceId, options));
   }
 
   /** What changed from one moment to the other, which may be the earlier. Refuses with 404 where there was no state at either. */

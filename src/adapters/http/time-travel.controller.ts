@@ -80,9 +80,9 @@ export class TimeTravelController {
     @Query() sent: Sent,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    await this.answers.json(deviceId, reply, async () => {
+    await this.answers.json(deviceId, reply, async (gone) => {
       const options = readHistoryOptions(sent);
-      return options.ok ? this.timeTravel.convergence(deviceId, options.value) : options;
+      return options.ok ? this.timeTravel.convergence(deviceId, options.value, gone) : options;
     });
   }
 
