@@ -8,7 +8,6 @@ import {
 } from '@nestjs/common';
 import { RouterModule } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
-import { readFileSync } from 'node:fs';
 import { type Logger } from 'pino';
 import { CommandsController } from './adapters/bus/commands.controller.js';
 import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
@@ -36,8 +35,9 @@ import { AnswerGets, ReadReplica } from './application/read-replica.js';
 import { Replicas } from './application/replicas.js';
 import { Snapshots } from './application/snapshots.js';
 import { TimeTravel } from './application/time-travel.js';
-import { type Settings, SettingsError } from './config/settings.js';
+import { type Settings } from './config/settings.js';
 import { followingProviders } from './following.js';
+import { kafkaConnectionOf } from './kafka-settings.js';
 import { Metrics } from './observability/metrics.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
 import { READ_SIDE, readSideProviders } from './read-side.module.js';
@@ -224,60 +224,22 @@ function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
     shutdownMs: settings.SHUTDOWN_TIMEOUT_MS,
     logger,
   };
-  if (settings.KAFKA_BROKERS === undefined) return createInProcessBus(common);
+  const { KAFKA_BROKERS } = settings;
+  if (KAFKA_BROKERS === undefined) return createInProcessBus(common);
   return createKafkaBus({
     ...common,
-    brokers: settings.KAFKA_BROKERS.split(',').map((broker) => broker.trim()),
-    clientId: settings.KAFKA_CLIENT_ID,
+    ...kafkaConnectionOf({ ...settings, KAFKA_BROKERS }),
     groupId: settings.KAFKA_GROUP_ID,
     partitions: settings.KAFKA_PARTITION_COUNT,
     replicationFactor: settings.KAFKA_REPLICATION_COUNT,
     publishDocuments: settings.PUBLISH_DOCUMENTS === 'on',
     // Documents hold a state twice, and each of its leaves, of two bytes at least, has a time of 28.
     maxOutputBytes: 32 * settings.MAX_STATE_BYTES + 64 * 1024,
-    connectTimeoutMs: settings.KAFKA_CONNECT_TIMEOUT_MS,
     sessionTimeoutMs: settings.KAFKA_SESSION_TIMEOUT_MS,
-    ssl: tlsOf(settings),
-    ...saslOf(settings),
     metrics: {
       lag: (topic, partition, messages) => metrics.lagging(topic, partition, messages),
       redelivery: (topic, partition) => metrics.redelivering(topic, partition),
       restart: () => metrics.consumerRestarted(),
     },
   });
-}
-
-function tlsOf(settings: Settings): boolean | { ca?: Buffer; cert?: Buffer; key?: Buffer } {
-  if (settings.KAFKA_TLS === 'off') return false;
-  const ca = fileOf(settings, 'KAFKA_TLS_CA_FILE');
-  const cert = fileOf(settings, 'KAFKA_TLS_CERT_FILE');
-  const key = fileOf(settings, 'KAFKA_TLS_KEY_FILE');
-  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
-}
-
-function fileOf(
-  settings: Settings,
-  name: 'KAFKA_TLS_CA_FILE' | 'KAFKA_TLS_CERT_FILE' | 'KAFKA_TLS_KEY_FILE',
-): Buffer | undefined {
-  const path = settings[name];
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new SettingsError(
-      `${name}: cannot read '${path}': ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-}
-
-function saslOf(settings: Settings) {
-  const {
-    KAFKA_SASL_MECHANISM: mechanism,
-    KAFKA_SASL_USERNAME: username,
-    KAFKA_SASL_PASSWORD: password,
-  } = settings;
-  if (mechanism === undefined || username === undefined || password === undefined) return {};
-  return {
-    sasl: { mechanism: mechanism as 'plain' | 'scram-sha-256' | 'scram-sha-512', username, password },
-  };
 }

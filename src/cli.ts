@@ -1,9 +1,22 @@
 #!/usr/bin/env node
 import { type Command, InterruptedError, lineOf, parseArguments, UsageError } from './cli/command.js';
 import { copyEventsCommand, withoutVariable } from './cli/copy.js';
+import { exportCommand } from './cli/export.js';
+import { historyCommand } from './cli/history.js';
+import { queryCommand } from './cli/query.js';
 import { rebuildCommand } from './cli/rebuild.js';
+import { replayCommand } from './cli/replay.js';
+import { verifyCommand } from './cli/verify.js';
 
-const COMMANDS: readonly Command[] = [copyEventsCommand, rebuildCommand];
+const COMMANDS: readonly Command[] = [
+  historyCommand,
+  exportCommand,
+  queryCommand,
+  replayCommand,
+  verifyCommand,
+  rebuildCommand,
+  copyEventsCommand,
+];
 
 const EXIT_CODES = `Exit code 0: done. 1: it failed, or what was to be compared is not the same. 2: it
 was called in a wrong way. 130: interrupted.

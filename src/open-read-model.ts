@@ -20,6 +20,11 @@ export interface OpenReadModelLogger {
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
+export interface OpenReadModelOptions {
+  /** Only questions are asked: it must be there already, and nothing is made. Default: false. */
+  readonly readOnly?: boolean;
+}
+
 /**
  * The only place that knows which read models there are.
  *
@@ -29,10 +34,11 @@ export interface OpenReadModelLogger {
 export async function openReadModel(
   address: ReadModelAddress,
   logger: OpenReadModelLogger,
+  options: OpenReadModelOptions = {},
 ): Promise<ReadModel> {
   switch (address.kind) {
     case 'sqlite':
-      return openSqliteReadModel(address.dataDir, logger);
+      return openSqliteReadModel(address.dataDir, logger, options);
     case 'postgres':
       return openPostgresReadModel(address.url, address);
   }

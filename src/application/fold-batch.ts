@@ -25,7 +25,7 @@ export class UnreadableRowError extends Error {
 }
 
 /** A view keeps nothing of where its events came from. */
-const NOBODY: Origin = {
+export const NOBODY: Origin = {
   commandId: '',
   fingerprint: '',
   source: { topic: '', partition: 0, offset: 0, timestamp: 0, log: '' },

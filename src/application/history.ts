@@ -4,7 +4,7 @@ import { streamOf } from '../replica/stored.js';
 import { answer, type Answer, type Moment, refuse } from './moments.js';
 import { Pacer } from './pacing.js';
 import { type Past, type Placed } from './past.js';
-import { type EventStore, type RecordedEvent } from './ports/event-store.js';
+import { type EventLog, type RecordedEvent } from './ports/event-store.js';
 import { decode } from './replicas.js';
 
 export const DEFAULT_PAGE_COUNT = 100;
@@ -84,7 +84,7 @@ export interface Range {
 
 /** A page of a device's events. Refuses with 404 where the device never had one, and with 400 a cursor that is none. Throws `EventStoreError`. */
 export async function historyPage(
-  store: EventStore,
+  store: EventLog,
   past: Past,
   deviceId: string,
   options: HistoryOptions,

@@ -5,7 +5,7 @@ import { type Replica } from '../replica/replica.js';
 import { streamOf } from '../replica/stored.js';
 import { answer, type Answer, atMoment, type Moment, refuse } from './moments.js';
 import { Pacer } from './pacing.js';
-import { type EventStore } from './ports/event-store.js';
+import { type EventLog } from './ports/event-store.js';
 import { decode, type Replicas } from './replicas.js';
 
 /** Where an event stands, and what it is. */
@@ -23,7 +23,7 @@ export interface Placed {
  */
 export class Past {
   constructor(
-    private readonly store: EventStore,
+    private readonly store: EventLog,
     private readonly replicas: Pick<Replicas, 'start' | 'passed'>,
     /** Whoever asks is gone: what is under way ends, and throws the signal's reason. */
     private readonly signal?: AbortSignal,

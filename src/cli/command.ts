@@ -70,9 +70,10 @@ function whyNot(error: unknown): string {
     .replace(/\. Did you forget.*$/, '');
 }
 
-/** The first line of an error. */
+/** The first line of an error, by its shape: that of a native module need not be of this realm's class. */
 export function lineOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const isError = typeof error === 'object' && error !== null && 'message' in error;
+  const message = String(isError ? error.message : error);
   return message.split('\n', 1)[0] ?? '';
 }
 
