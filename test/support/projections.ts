@@ -52,13 +52,19 @@ export async function rowsOfLog(store: EventStore): Promise<Map<string, DeviceRo
   return (await foldOfLog(store)).rows;
 }
 
-/** As {@link rowsOfLog}, with the desired changes that are settled, counted as {@link settledShown} shows them. */
+/**
+ * As {@link rowsOfLog}, with the desired changes that are settled, counted as {@link settledShown} shows them.
+ *
+ * @param upTo the position of the last event. Default: of the log's last one
+ */
 export async function foldOfLog(
   store: EventStore,
+  upTo?: bigint,
 ): Promise<{ rows: Map<string, DeviceRow>; settled: string[] }> {
   const settled: Settled[] = [];
   const views = new Map<string, DeviceView>();
   for await (const recorded of store.readAll()) {
+    if (upTo !== undefined && recorded.position > upTo) break;
     const deviceId = deviceOf(recorded.stream);
     if (deviceId === null) continue;
     const view = views.get(deviceId) ?? emptyView(deviceId);
