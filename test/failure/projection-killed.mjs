@@ -10,6 +10,7 @@ import { writeSync } from 'node:fs';
 import process from 'node:process';
 import { setInterval } from 'node:timers';
 import { Worker } from 'node:worker_threads';
+import Database from 'better-sqlite3';
 import { openSqliteEventLog } from '../../dist/adapters/event-store/sqlite/sqlite-event-log.js';
 import { LedProjections } from '../../dist/application/led-projections.js';
 import { openLeadership, openReadModel } from '../../dist/open-read-model.js';
@@ -35,16 +36,18 @@ if (aim !== null) {
   await new Promise((resolve) => killer.once('online', resolve));
 }
 
-/** Rows as the adapter gets them, of which it never sees the one at this place: SQLite's asks for them one by one. */
-function deadlyAt(index, rows) {
-  return Object.assign([...rows], {
-    *[Symbol.iterator]() {
-      for (let n = 0; n < rows.length; n++) {
-        if (n === Math.min(index, rows.length - 1)) die();
-        yield rows[n];
-      }
-    },
-  });
+/** How many more statements of SQLite may write in this step; null: any number. */
+let statementsLeft = null;
+const { prototype } = new Database(':memory:').prepare('SELECT 1').constructor;
+const { run } = prototype;
+prototype.run = function (...args) {
+  if (statementsLeft !== null && statementsLeft-- === 0) die();
+  return run.apply(this, args);
+};
+
+function killSoon() {
+  Atomics.store(go, 0, 1);
+  Atomics.notify(go, 0);
 }
 
 let left = aim?.nth ?? 0;
@@ -57,11 +60,12 @@ function isAimed(phase) {
 /** Says what is done next, and lets it be the last thing where it is what was aimed at. */
 async function step(phase, work) {
   print(phase);
-  if (!isAimed(phase)) return work(false);
-  Atomics.store(go, 0, 1);
-  Atomics.notify(go, 0);
-  const result = await work(true);
+  if (!isAimed(phase)) return work();
+  if (aim.statement === null) killSoon();
+  statementsLeft = aim.statement;
+  const result = await work();
   print(`${phase} done`);
+  killSoon();
   // Nothing follows it.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   return result;
@@ -83,13 +87,7 @@ const model = Object.assign(Object.create(file), {
       isToSweep ||= isActive;
       return isActive;
     }),
-  write: (id, written) =>
-    step(id === activeId ? 'projecting' : 'rebuilding', (isLast) =>
-      file.write(
-        id,
-        isLast && aim.row !== null ? { ...written, rows: deadlyAt(aim.row, written.rows) } : written,
-      ),
-    ),
+  write: (id, written) => step(id === activeId ? 'projecting' : 'rebuilding', () => file.write(id, written)),
   // Before the first swap there may be nothing to remove.
   sweep: (maxCount) => step(isToSweep ? 'sweeping' : 'looking', () => file.sweep(maxCount)),
 });

@@ -19,16 +19,23 @@ import { dependenciesOf, foldOfLog, hoursOf, settledShown } from '../support/pro
 /** What a process that projects does; each is hit by a fifth of the kills, and another fifth comes at any moment. */
 const PHASES = ['projecting', 'rebuilding', 'swapping', 'sweeping'] as const;
 type Phase = (typeof PHASES)[number];
+/** By how many statements a step of SQLite writes, roughly, with `BEGIN` and `COMMIT`. */
+const STATEMENTS: Readonly<Record<Phase, number>> = {
+  projecting: 20,
+  rebuilding: 20,
+  swapping: 4,
+  sweeping: 3,
+};
 
 /** Where a process kills itself. */
 interface Aim {
   readonly phase: Phase;
   /** The how manieth step of the phase, from 1. */
   readonly nth: number;
-  /** How long after the step began; it is the last one, if it ends before. */
+  /** How long after the step began, or where it ends before, after its end. */
   readonly afterMs: number;
-  /** Of a step that writes: amid the transaction, before this row of it, from 0. Null: at any moment. */
-  readonly row: number | null;
+  /** Before this one of the statements of SQLite by which the step writes, from 0: 0 is `BEGIN`. Null: at any moment. */
+  readonly statement: number | null;
 }
 
 export interface KillOptions {
@@ -91,16 +98,16 @@ async function projectAndKill(
   return last;
 }
 
-function aimOf(kill: number, random: () => number, stepMs: number): Aim | null {
+function aimOf(kill: number, random: () => number, stepMs: number, hasStatements: boolean): Aim | null {
   const phase = PHASES[kill % (PHASES.length + 1)];
   if (phase === undefined) return null;
-  const isAmid = (phase === 'projecting' || phase === 'rebuilding') && random() < 0.5;
+  const statement = random() < 0.6 ? Math.floor(random() * STATEMENTS[phase]) : null;
   return {
     phase,
     nth: 1 + Math.floor(random() * 2),
     // Rather earlier than later.
-    afterMs: isAmid ? 0 : random() ** 2 * stepMs,
-    row: isAmid ? Math.floor(random() * 10) : null,
+    afterMs: random() ** 2 * stepMs,
+    statement: hasStatements ? statement : null,
   };
 }
 
@@ -137,7 +144,12 @@ export async function surviveKills({ killCount, addressOf, stepMs, dump }: KillO
     for (let kill = 0; kill < killCount; kill++) {
       const log = openEventStore({ kind: 'sqlite', dataDir });
       await histories.append(log, COMMANDS_PER_KILL);
-      const last = await projectAndKill(dataDir, address, aimOf(kill, random, stepMs), random);
+      const last = await projectAndKill(
+        dataDir,
+        address,
+        aimOf(kill, random, stepMs, address.kind === 'sqlite'),
+        random,
+      );
       hits.set(last, (hits.get(last) ?? 0) + 1);
       const model = await openReadModel(address, logger);
       await expectFold(log, model, await positionOf(model));
