@@ -115,9 +115,7 @@ export class BatchFolder {
     const next = view.replica.revision + 1;
     if (event.revision < next) return false;
     if (event.revision > next) {
-      const gap =
-        event.revision - 1 === next ? `Event ${next} is` : `Events ${next} to ${event.revision - 1} are`;
-      return this.break(view, `${gap} missing from ${event.stream}`);
+      return this.break(view, gapBefore(event, next));
     }
     try {
       const all = evolveView(view, decodeEvent(event), NOBODY, event.revision);
@@ -144,4 +142,10 @@ function textLengthOf({ text, open }: DeviceRow): number {
 function deviceOfItem(item: Item): string | null {
   const { stream } = 'event' in item ? item.event : item.damaged;
   return stream === null ? null : deviceOf(stream);
+}
+
+/** @param next the revision that should have come */
+function gapBefore({ stream, revision }: RecordedEvent, next: number): string {
+  const gap = revision - 1 === next ? `Event ${next} is` : `Events ${next} to ${revision - 1} are`;
+  return `${gap} missing from ${stream}: cut off ($maxCount, $maxAge, $tb or a deletion of the stream), or lost`;
 }

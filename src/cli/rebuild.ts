@@ -1,6 +1,7 @@
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
 import { type ProjectOptions } from '../application/project.js';
-import { rebuild, sweepAll } from '../application/rebuild.js';
+import { rebuildBeside } from '../application/rebuild-beside.js';
+import { sweepAll } from '../application/rebuild.js';
 import { readSettings } from '../config/settings.js';
 import { openEventStore, type StoreAddress } from '../open-event-store.js';
 import {
@@ -52,14 +53,22 @@ export async function rebuildProjections(from: StoreAddress, to: ReadModelAddres
         },
       };
       const progress = new Progress(process.stderr, 'Rebuilding');
-      const rebuilt = await rebuild(
+      const rebuilt = await rebuildBeside(
         { store, model, leadership, observer, clock: Date.now, options: REBUILD_OPTIONS },
         interrupted.signal,
-        ({ events, share }) => progress.update(events, share),
+        {
+          onProgress: ({ events, share }) => progress.update(events, share),
+          onTakenOver: () =>
+            process.stderr.write('\nA service goes on with it; waiting until it is done or stops\n'),
+        },
       );
       if (rebuilt === null) {
         process.stdout.write('\nInterrupted; run it again to go on where it was\n');
         return 130;
+      }
+      if (rebuilt === 'elsewhere') {
+        process.stdout.write('Rebuilt and swapped by a service that went on with it\n');
+        return 0;
       }
       progress.end(rebuilt.events);
       await sweepAll(model, interrupted.signal, () => Promise.resolve());

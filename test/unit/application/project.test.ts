@@ -156,7 +156,27 @@ describe('The projection', () => {
       }
     };
     const observer = await projectOnce(lossy, model);
-    expect(observer.broken).toEqual([{ deviceId: 'gap', reason: 'Event 1 is missing from deviceState-gap' }]);
+    const reason = expect.stringMatching(/^Event 1 is missing from deviceState-gap: cut off .*, or lost$/);
+    expect(observer.broken).toEqual([{ deviceId: 'gap', reason }]);
+  });
+
+  it('shows a device whose stream was cut off at its start as broken, and says what that may be', async () => {
+    for (const revision of [0, 1, 2, 3]) await reported('cut', revision);
+    await reported('whole', 0);
+    const lossy: EventStore = Object.create(store) as EventStore;
+    lossy.subscribe = async function* (options) {
+      for await (const item of store.subscribe(options)) {
+        const isCut =
+          item.kind === 'event' && item.event.stream === 'deviceState-cut' && item.event.revision < 2;
+        if (!isCut) yield item;
+      }
+    };
+    const observer = await projectOnce(lossy, model);
+    const reason =
+      'Events 0 to 1 are missing from deviceState-cut: cut off ($maxCount, $maxAge, $tb or a deletion of the stream), or lost';
+    expect(observer.broken).toEqual([{ deviceId: 'cut', reason }]);
+    expect(await model.find('cut')).toMatchObject({ status: 'broken', revision: -1, broken: reason });
+    expect(await model.find('whole')).toMatchObject({ revision: 0 });
   });
 
   it('leaves streams alone that are no device’s', async () => {
