@@ -145,7 +145,7 @@ function deviceOfItem(item: Item): string | null {
 }
 
 /** @param next the revision that should have come */
-function gapBefore({ stream, revision }: RecordedEvent, next: number): string {
+function gapBefore({ stream, revision }: Pick<RecordedEvent, 'stream' | 'revision'>, next: number): string {
   const gap = revision - 1 === next ? `Event ${next} is` : `Events ${next} to ${revision - 1} are`;
   return `${gap} missing from ${stream}: cut off ($maxCount, $maxAge, $tb or a deletion of the stream), or lost`;
 }
