@@ -14,8 +14,8 @@ import { type ReadSide, startReadSide } from './read-side/read-side.js';
 /** Null: this process keeps no read model. */
 export const READ_SIDE = Symbol('read side');
 
-/** Of the events whose rows are written together. */
-const BATCH_BYTES = 4 * 1024 * 1024;
+/** Of the devices whose rows are written together, in memory. */
+const BATCH_BYTES = 16 * 1024 * 1024;
 
 /**
  * What the controllers see of the read side, and the read side itself for whoever stops it. The latter's factory rejects

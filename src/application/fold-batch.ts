@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Origin } from '../replica/events.js';
 import { type Settled } from '../replica/convergence.js';
+import { jsonBytes } from '../replica/json.js';
 import { deviceOf } from '../replica/stored.js';
 import { type DeviceView, emptyView, evolveView, rowOfView, viewOfRow } from './device-view.js';
 import { Pacer } from './pacing.js';
@@ -32,25 +33,42 @@ export const NOBODY: Origin = {
 };
 
 export interface Folded {
-  /** Of the devices that the batch changes. */
+  /** Of the devices that are other now. */
   readonly rows: readonly DeviceRow[];
   /** The desired changes that its events settle, in the order of the events. */
   readonly settled: readonly Settled[];
 }
 
-/** Some six times its text in memory, by estimate. */
-const BYTES_FACTOR = 6;
+/** Some twelve times the JSON of its sections in memory, by estimate, with metadata and delta. */
+const BYTES_FACTOR = 12;
 const BYTES_PER_VIEW = 800;
+/** A view is weighed again after events of so many bytes, and of twice as many each time that it has not grown. */
+const WEIGH_AGAIN_BYTES = 1024;
+
+/** A view in memory, and what its sections took as JSON when they were last counted. */
+interface Held {
+  readonly view: DeviceView;
+  counted: number;
+  /** Bytes of events until they are counted again, and from one count to the next. */
+  untilCount: number;
+  interval: number;
+}
 
 /**
- * Folds batches of events into rows. The views of devices are kept in memory as far as there is room, and are taken
- * from their rows otherwise. What is in memory is ahead of the rows when these cannot be written: then the folder is of
- * no use any more.
+ * Folds events into rows. The views of devices are kept in memory as far as there is room, and are taken from their
+ * rows otherwise; those that are to be written are kept in any case. What is in memory is ahead of the rows when these
+ * cannot be written: then the folder is of no use any more.
  */
 export class BatchFolder {
-  private readonly cache: LRUCache<string, DeviceView>;
+  /** Views that are as their rows are. */
+  private readonly cache: LRUCache<string, Held>;
+  private readonly unwritten = new Set<Held>();
+  /** Those that are unwritten, and what the chunk in hand needs. */
+  private readonly held = new Map<string, Held>();
+  private settled: Settled[] = [];
+  private bytes = 0;
 
-  /** @param broke called for each device that this batch breaks, and each damaged event that is nobody's */
+  /** @param broke called for each device that an event breaks, and each damaged event that is nobody's */
   constructor(
     private readonly model: ReadModel,
     private readonly generation: number,
@@ -60,50 +78,89 @@ export class BatchFolder {
     this.cache = new LRUCache({ maxSize: Math.max(1, cacheBytes) });
   }
 
+  /** Estimated memory of the views that are to be written. */
+  get unwrittenBytes(): number {
+    return this.bytes;
+  }
+
   /** Throws `ReadModelError`; {@link UnreadableRowError}. */
-  async fold(items: readonly Item[]): Promise<Folded> {
-    const views = await this.viewsOf(items);
-    const changed = new Set<DeviceView>();
-    const settled: Settled[] = [];
+  async fold(items: readonly Item[]): Promise<void> {
+    await this.holdAllOf(items);
+    const unchanged = new Set<Held>();
     const pacer = new Pacer();
     for (const item of items) {
       const deviceId = deviceOfItem(item);
-      const view = deviceId === null ? undefined : views.get(deviceId);
-      if (view === undefined) {
+      const held = deviceId === null ? undefined : this.held.get(deviceId);
+      if (held === undefined) {
         if ('damaged' in item) this.broke(null, item.damaged.reason);
         continue;
       }
-      if (this.apply(view, item, settled)) changed.add(view);
+      if (this.apply(held.view, item, this.settled)) {
+        this.weigh(held, 'event' in item ? item.event.data.length : 0);
+      } else {
+        unchanged.add(held);
+      }
       if (pacer.isDue) await pacer.pause();
     }
+    // They are as their rows are, and would only take room.
+    for (const held of unchanged) {
+      if (!this.unwritten.has(held)) this.held.delete(held.view.replica.deviceId);
+    }
+  }
+
+  /** What was folded since the last call, to be written together. */
+  async take(): Promise<Folded> {
+    const pacer = new Pacer();
     const rows: DeviceRow[] = [];
-    for (const view of changed) {
-      const row = rowOfView(view);
+    for (const held of this.unwritten) {
+      const row = rowOfView(held.view);
       rows.push(row);
-      this.cache.set(row.deviceId, view, { size: BYTES_PER_VIEW + BYTES_FACTOR * textLengthOf(row) });
+      this.cache.set(row.deviceId, held, { size: memoryOf(held) });
       if (pacer.isDue) await pacer.pause();
     }
+    const { settled } = this;
+    this.unwritten.clear();
+    this.held.clear();
+    this.bytes = 0;
+    this.settled = [];
     return { rows, settled };
   }
 
-  private async viewsOf(items: readonly Item[]): Promise<Map<string, DeviceView>> {
-    const views = new Map<string, DeviceView>();
+  /** States seldom grow for long, and to count them each time would cost as much as to fold the event. */
+  private weigh(held: Held, eventBytes: number): void {
+    const isNew = !this.unwritten.has(held);
+    if (isNew) {
+      this.unwritten.add(held);
+      this.bytes += memoryOf(held);
+    }
+    held.untilCount -= eventBytes;
+    if (held.untilCount > 0) return;
+    const before = held.counted;
+    this.bytes -= memoryOf(held);
+    held.counted = sectionBytes(held.view);
+    held.interval = held.counted > before * 1.2 ? WEIGH_AGAIN_BYTES : 2 * held.interval;
+    held.untilCount = held.interval;
+    this.bytes += memoryOf(held);
+  }
+
+  private async holdAllOf(items: readonly Item[]): Promise<void> {
     const missing = new Set<string>();
     for (const item of items) {
       const deviceId = deviceOfItem(item);
-      if (deviceId === null || views.has(deviceId) || missing.has(deviceId)) continue;
+      if (deviceId === null || this.held.has(deviceId) || missing.has(deviceId)) continue;
       const cached = this.cache.get(deviceId);
       if (cached === undefined) missing.add(deviceId);
-      else views.set(deviceId, cached);
+      else this.held.set(deviceId, cached);
     }
-    if (missing.size === 0) return views;
+    if (missing.size === 0) return;
     for (const row of await this.model.load(this.generation, [...missing])) {
       const view = viewOfRow(row);
       if (view === null) throw new UnreadableRowError(row.deviceId);
-      views.set(row.deviceId, view);
+      this.held.set(row.deviceId, hold(view));
     }
-    for (const deviceId of missing) if (!views.has(deviceId)) views.set(deviceId, emptyView(deviceId));
-    return views;
+    for (const deviceId of missing) {
+      if (!this.held.has(deviceId)) this.held.set(deviceId, hold(emptyView(deviceId)));
+    }
   }
 
   /** True where the view is another now. */
@@ -134,8 +191,18 @@ export class BatchFolder {
   }
 }
 
-function textLengthOf({ text, open }: DeviceRow): number {
-  return text.length + (open?.length ?? 0);
+function hold(view: DeviceView): Held {
+  const interval = WEIGH_AGAIN_BYTES;
+  return { view, counted: sectionBytes(view), untilCount: 0, interval };
+}
+
+function memoryOf({ counted }: Held): number {
+  return BYTES_PER_VIEW + BYTES_FACTOR * counted;
+}
+
+/** Counted apart from the replica's own counts, which are in the row. */
+function sectionBytes({ replica, open }: DeviceView): number {
+  return jsonBytes(replica.reported) + jsonBytes(replica.desired) + 100 * (open?.changes.size ?? 0);
 }
 
 /** Null: a damaged event of nobody knows whom, or a stream that is no device's. */

@@ -12,8 +12,9 @@ import { type Checkpoint, type Generation, type Proof, type ReadModel } from './
 import { BatchFolder, type Item } from './fold-batch.js';
 
 export interface ProjectOptions {
-  /** A batch ends with the event that makes it so many, or so large. */
+  /** The most events whose rows are written together. */
   readonly batchCount: number;
+  /** They are written sooner where the devices that they change take so much memory, by estimate. */
   readonly batchBytes: number;
   /** How long an event waits for others at the most, once the log's end was reached. */
   readonly delayMs: number;
@@ -41,21 +42,35 @@ export interface RunHooks {
   readonly signal: AbortSignal;
   /** Called after each batch. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Called more often, with what is not written yet. */
+  readonly onFolded?: (progress: Progress) => void;
   /**
    * Called with all rows written when the log's end was reached, and after each batch from then on. True ends the run.
    */
   readonly onCaughtUp?: () => Promise<boolean> | boolean;
 }
 
+type Hooks = Omit<RunHooks, 'signal' | 'onCaughtUp'> & {
+  readonly onCaughtUp?: RunHooks['onCaughtUp'] | undefined;
+};
+
 const LATE = Symbol('late');
+/** Events that are folded in one go. */
+const CHUNK_COUNT = 512;
+const CHUNK_BYTES = 2 * 1024 * 1024;
 
 /**
  * Projects the log into one generation of the read model, from its checkpoint on: the rows of a batch and the
  * checkpoint behind it are written in one transaction. One run at a time.
  */
 export class Projection {
+  /** Read and not folded yet, and their bytes. */
   private items: Item[] = [];
   private bytes = 0;
+  /** How many were read and are not written yet. */
+  private pending = 0;
+  /** The last of them that could be read. */
+  private last: RecordedEvent | null = null;
   private position: bigint | null;
   private written: bigint | null;
   private proof: Proof | null;
@@ -94,7 +109,7 @@ export class Projection {
    * log's end was reached it is the age of the last event in them.
    */
   lagMs(): number {
-    if (this.isCaughtUp && this.items.length === 0) return 0;
+    if (this.isCaughtUp && this.pending === 0) return 0;
     const since = this.isCaughtUp ? this.firstAt : this.currentAt;
     return since === 0 ? 0 : Math.max(0, this.dependencies.clock() - since);
   }
@@ -105,38 +120,62 @@ export class Projection {
    * Throws {@link EventStoreError}; `ReadModelError`; `UnreadableRowError`.
    */
   async run({ signal, ...hooks }: RunHooks): Promise<void> {
+    let hasReadAll = false;
     let isGoingOn = true;
     while (isGoingOn && !signal.aborted) {
-      const after = this.position ?? 'start';
-      const leaving = new AbortController();
-      const either = AbortSignal.any([signal, leaving.signal]);
-      const items = this.dependencies.store.subscribe({ after, signal: either })[Symbol.asyncIterator]();
       try {
-        isGoingOn = await this.consume(items, hooks, signal);
-        if (isGoingOn && !signal.aborted) throw new EventStoreError('closed', 'The subscription ended');
+        if (hasReadAll) {
+          isGoingOn = await this.follow(hooks, signal);
+          if (isGoingOn && !signal.aborted) throw new EventStoreError('closed', 'The subscription ended');
+        } else {
+          await this.readAll(hooks, signal);
+          hasReadAll = true;
+        }
       } catch (error) {
         if (!this.passesOver(error)) throw error;
-      } finally {
-        // The next item may be waited for.
-        leaving.abort();
-        await items.return?.();
       }
+    }
+    // What a rebuild has folded in seconds need not be folded again by the next one.
+    if (isGoingOn && this.kind === 'rebuild') await this.flush({ ...hooks, onCaughtUp: undefined });
+  }
+
+  /** What is in the log now: a plain read costs less than a subscription. */
+  private async readAll(hooks: Hooks, signal: AbortSignal): Promise<void> {
+    const after = this.position === null ? {} : { after: this.position };
+    for await (const event of this.dependencies.store.readAll(after)) {
+      if (signal.aborted) return;
+      this.add(event);
+      if (this.isChunkFull) await this.fold(hooks);
     }
   }
 
-  /** False: `onCaughtUp` ended it. True: the subscription ended. */
+  /** Follows the log. False: `onCaughtUp` ended it. True: the subscription ended. */
+  private async follow(hooks: Hooks, signal: AbortSignal): Promise<boolean> {
+    const leaving = new AbortController();
+    const either = AbortSignal.any([signal, leaving.signal]);
+    const after = this.position ?? 'start';
+    const items = this.dependencies.store.subscribe({ after, signal: either })[Symbol.asyncIterator]();
+    try {
+      return await this.consume(items, hooks, signal);
+    } finally {
+      // The next item may be waited for.
+      leaving.abort();
+      await items.return?.();
+    }
+  }
+
   private async consume(
     items: AsyncIterator<SubscriptionItem>,
-    hooks: Omit<RunHooks, 'signal'>,
+    hooks: Hooks,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { batchCount, batchBytes, delayMs } = this.dependencies.options;
+    const { delayMs } = this.dependencies.options;
     let next = items.next();
     // Where the loop ends before it is awaited, nobody else hears of its failure.
     next.catch(() => undefined);
     for (;;) {
       // Before the log's end is reached the next event is there already, and a timer for each would cost more than it.
-      const wait = this.isCaughtUp && this.items.length > 0;
+      const wait = this.isCaughtUp && this.pending > 0;
       const result = wait
         ? await orLate(next, this.firstAt + delayMs - this.dependencies.clock())
         : await next;
@@ -151,8 +190,7 @@ export class Projection {
       const item = result.value;
       if (item.kind === 'event') {
         this.add(item.event);
-        const isFull = this.items.length >= batchCount || this.bytes >= batchBytes;
-        if (isFull && !(await this.flush(hooks))) return false;
+        if (this.isChunkFull && !(await this.fold(hooks))) return false;
       } else if (!this.isCaughtUp) {
         this.isCaughtUp = true;
         if (!(await this.flush(hooks))) return false;
@@ -161,33 +199,64 @@ export class Projection {
   }
 
   private add(event: RecordedEvent): void {
-    if (this.items.length === 0) this.firstAt = this.dependencies.clock();
+    if (this.pending === 0) this.firstAt = this.dependencies.clock();
     this.items.push({ event });
+    this.pending++;
     this.bytes += event.data.length + event.metadata.length;
     this.position = event.position;
-    const { stream, revision, id, position } = event;
-    this.proof = { stream, revision, id, position };
+    this.last = event;
     if (!this.isCaughtUp) this.currentAt = event.recordedAt;
   }
 
-  /** True where the event that the subscription broke at is one that can be passed over. */
+  /** True where the event that the read broke at is one that can be passed over. */
   private passesOver(error: unknown): boolean {
     if (!(error instanceof EventStoreError) || error.code !== 'corrupt' || error.damaged === undefined)
       return false;
     const { stream, position } = error.damaged;
     if (this.position !== null && position <= this.position) return false;
-    if (this.items.length === 0) this.firstAt = this.dependencies.clock();
+    if (this.pending === 0) this.firstAt = this.dependencies.clock();
     this.items.push({ damaged: { stream, reason: error.message } });
+    this.pending++;
     this.position = position;
     return true;
   }
 
-  /** Writes what there is. False: that was the end. */
-  private async flush({ onProgress, onCaughtUp }: Omit<RunHooks, 'signal'>): Promise<boolean> {
-    const { model, observer } = this.dependencies;
+  /** Events are let go of soon, so that they are garbage while they are young. */
+  private get isChunkFull(): boolean {
+    const { items, pending, bytes } = this;
+    return (
+      items.length >= CHUNK_COUNT || bytes >= CHUNK_BYTES || pending >= this.dependencies.options.batchCount
+    );
+  }
+
+  /** Folds what was read, and writes it where that makes a batch. False: that was the end. */
+  private async fold(hooks: Hooks): Promise<boolean> {
+    const { batchCount, batchBytes } = this.dependencies.options;
     const { items, position } = this;
-    if (items.length > 0 && position !== null) {
-      const { rows, settled } = await this.folder.fold(items);
+    if (items.length > 0) {
+      this.items = [];
+      this.bytes = 0;
+      await this.folder.fold(items);
+      if (position !== null) hooks.onFolded?.({ events: this.events + this.pending, position });
+    }
+    const isFull = this.pending >= batchCount || this.folder.unwrittenBytes >= batchBytes;
+    return !isFull || (await this.write(hooks));
+  }
+
+  /** Folds and writes what there is. False: that was the end. */
+  private async flush(hooks: Hooks): Promise<boolean> {
+    const pendingBefore = this.pending;
+    if (!(await this.fold(hooks))) return false;
+    // Else it was written just now.
+    return pendingBefore > 0 && this.pending === 0 ? true : this.write(hooks);
+  }
+
+  private async write({ onProgress, onCaughtUp }: Hooks): Promise<boolean> {
+    const { model, observer } = this.dependencies;
+    const { position, pending } = this;
+    if (pending > 0 && position !== null) {
+      const { rows, settled } = await this.folder.take();
+      this.proof = this.last === null ? this.proof : proofOf(this.last);
       const checkpoint: Checkpoint = { position, proof: this.proof };
       await model.write(this.generation.id, {
         rows,
@@ -195,17 +264,21 @@ export class Projection {
         expected: this.written,
         checkpoint,
       });
-      this.items = [];
-      this.bytes = 0;
+      this.last = null;
+      this.pending = 0;
       this.written = position;
-      this.events += items.length;
-      observer.projected(this.kind, items.length, position);
+      this.events += pending;
+      observer.projected(this.kind, pending, position);
       if (this.kind === 'live' && settled.length > 0) observer.settled(settled);
       onProgress?.({ events: this.events, position });
     }
     if (!this.isCaughtUp || onCaughtUp === undefined) return true;
     return !(await onCaughtUp());
   }
+}
+
+function proofOf({ stream, revision, id, position }: RecordedEvent): Proof {
+  return { stream, revision, id, position };
 }
 
 async function orLate<T>(promise: Promise<T>, milliseconds: number): Promise<T | typeof LATE> {

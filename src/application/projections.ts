@@ -116,8 +116,8 @@ export class Projections implements ProjectionsControl {
 
   private async keepBuilding(): Promise<void> {
     await this.persist('rebuild', async (reset) => {
-      const rebuilt = await rebuild(this.dependencies, this.stopping.signal, (progress) => {
-        reset();
+      const rebuilt = await rebuild(this.dependencies, this.stopping.signal, (progress, isWritten) => {
+        if (isWritten) reset();
         this.building = progress;
       });
       return rebuilt !== null;

@@ -4,7 +4,7 @@ import { firstOf, lastOf, shareOf } from './copy-events.js';
 import { EventStoreError, type EventLog } from './ports/event-store.js';
 import { SOLE_LEADER } from './ports/leadership.js';
 import { type Generation, type ReadModel, ReadModelError } from './ports/read-model.js';
-import { Projection, type ProjectDependencies } from './project.js';
+import { type Progress, Projection, type ProjectDependencies } from './project.js';
 import { pause } from './timing.js';
 
 export interface RebuildProgress {
@@ -25,11 +25,13 @@ export interface Rebuilt {
  * that was interrupted is gone on with. Null: the signal ended it.
  *
  * Throws as {@link Projection.run}; called again, it goes on where it was.
+ *
+ * @param onProgress called for what is folded, and again when it is written
  */
 export async function rebuild(
   dependencies: ProjectDependencies,
   signal: AbortSignal,
-  onProgress: (progress: RebuildProgress) => void = () => undefined,
+  onProgress: (progress: RebuildProgress, isWritten: boolean) => void = () => undefined,
 ): Promise<Rebuilt | null> {
   const { model, leadership = SOLE_LEADER } = dependencies;
   const before = await activeId(model);
@@ -64,7 +66,7 @@ async function activeId(model: ReadModel): Promise<number | undefined> {
 async function build(
   dependencies: ProjectDependencies,
   signal: AbortSignal,
-  onProgress: (progress: RebuildProgress) => void,
+  onProgress: (progress: RebuildProgress, isWritten: boolean) => void,
 ): Promise<Rebuilt | null> {
   const { store, model, observer } = dependencies;
   const left = (await model.generations()).find(({ isActive }) => !isActive);
@@ -76,13 +78,15 @@ async function build(
   const projection = new Projection(dependencies, generation, 'rebuild');
   let events = 0;
   let isActive = false;
+  const tell = (progress: Progress, isWritten: boolean): void => {
+    events = progress.events;
+    onProgress({ events, share: Math.min(1, shareOf(first, progress.position, last)) }, isWritten);
+  };
   try {
     await projection.run({
       signal,
-      onProgress: (progress) => {
-        events = progress.events;
-        onProgress({ events, share: Math.min(1, shareOf(first, progress.position, last)) });
-      },
+      onFolded: (progress) => tell(progress, false),
+      onProgress: (progress) => tell(progress, true),
       onCaughtUp: async () => (isActive = await model.activate(generation.id)),
     });
   } catch (error) {

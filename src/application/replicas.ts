@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import { LRUCache } from 'lru-cache';
 import { type ReplicaEvent, type Origin } from '../replica/events.js';
 import { countBytes, evolve } from '../replica/evolve.js';
@@ -40,7 +41,12 @@ export function decodeEvent(recorded: RecordedEvent): ReplicaEvent {
   if (metadata.length < start.length || start.compare(metadata, 0, start.length) !== 0) {
     return decode(recorded).event;
   }
-  return naming(recorded, () => decodeStoredEvent(type, JSON.parse(data.toString('utf8')) as JsonValue));
+  return naming(recorded, () => decodeStoredEvent(type, JSON.parse(textOf(data)) as JsonValue));
+}
+
+/** As UTF-8; nearly all of it is ASCII, which is read in half of the time. */
+function textOf(bytes: Buffer): string {
+  return bytes.toString(isAscii(bytes) ? 'latin1' : 'utf8');
 }
 
 function naming<T>(recorded: RecordedEvent, read: () => T): T {

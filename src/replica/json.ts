@@ -12,7 +12,10 @@ export function isObject(value: unknown): value is JsonObject {
 
 /** The value of an own key; `undefined` where there is none, whatever `Object.prototype` has of that name. */
 export function own<T>(object: { [key: string]: T }, key: string): T | undefined {
-  return Object.hasOwn(object, key) ? object[key] : undefined;
+  const value = object[key];
+  // What an object has by its prototype is a function, or the prototype itself.
+  const isOwn = (typeof value !== 'function' && value !== Object.prototype) || Object.hasOwn(object, key);
+  return isOwn ? value : undefined;
 }
 
 export function isEmpty(object: object): boolean {
