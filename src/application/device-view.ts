@@ -7,8 +7,8 @@ import {
   openLeaves,
   type Settled,
 } from '../replica/convergence.js';
-import { type ReplicaEvent, type Origin } from '../replica/events.js';
-import { type Changed, evolve } from '../replica/evolve.js';
+import { type ReplicaEvent } from '../replica/events.js';
+import { type Changed, evolveState } from '../replica/evolve.js';
 import { isEmpty, isObject, type JsonObject } from '../replica/json.js';
 import { emptyReplica, type Replica } from '../replica/replica.js';
 import { decodeSnapshot, encodeSnapshot, SNAPSHOT_SCHEMA_VERSION } from '../replica/snapshot.js';
@@ -54,20 +54,13 @@ const NEVER = {
  *
  * @returns the desired changes that are settled by it
  */
-export function evolveView(
-  view: DeviceView,
-  event: ReplicaEvent,
-  origin: Origin,
-  revision: number,
-): readonly Settled[] {
+export function evolveView(view: DeviceView, event: ReplicaEvent, revision: number): readonly Settled[] {
   const { replica } = view;
   const existed = replica.exists;
   const changed: Changed | null = event.type === 'DesiredStateChanged' ? {} : null;
-  evolve(replica, event, origin, revision, changed);
-  const settled = converge(view, event, changed);
   // What recognises commands is of no use to readers, and would be most of the row.
-  replica.sources.clear();
-  replica.commands = undefined;
+  evolveState(replica, event, revision, changed);
+  const settled = converge(view, event, changed);
   if (event.type === 'ReplicaDeleted') {
     Object.assign(view, NEVER);
     view.since = event.timestamp;

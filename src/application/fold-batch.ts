@@ -1,11 +1,10 @@
 import { LRUCache } from 'lru-cache';
-import { type Origin } from '../replica/events.js';
 import { type Settled } from '../replica/convergence.js';
 import { jsonBytes } from '../replica/json.js';
 import { deviceOf } from '../replica/stored.js';
 import { type DeviceView, emptyView, evolveView, rowOfView, viewOfRow } from './device-view.js';
 import { Pacer } from './pacing.js';
-import { EventStoreError, type RecordedEvent } from './ports/event-store.js';
+import { EventStoreError, type LogEntry, type RecordedEvent } from './ports/event-store.js';
 import { type DeviceRow, type ReadModel } from './ports/read-model.js';
 import { decodeEvent } from './replicas.js';
 
@@ -15,7 +14,8 @@ export interface DamagedEvent {
   readonly reason: string;
 }
 
-export type Item = { readonly event: RecordedEvent } | { readonly damaged: DamagedEvent };
+/** An event, or what is left of one. */
+export type Item = RecordedEvent | LogEntry | { readonly damaged: DamagedEvent };
 
 /** A row that is not what this version writes, although its generation says so: the generation must be made anew. */
 export class UnreadableRowError extends Error {
@@ -24,13 +24,6 @@ export class UnreadableRowError extends Error {
     this.name = 'UnreadableRowError';
   }
 }
-
-/** A view keeps nothing of where its events came from. */
-export const NOBODY: Origin = {
-  commandId: '',
-  fingerprint: '',
-  source: { topic: '', partition: 0, offset: 0, timestamp: 0, log: '' },
-};
 
 export interface Folded {
   /** Of the devices that are other now. */
@@ -96,7 +89,7 @@ export class BatchFolder {
         continue;
       }
       if (this.apply(held.view, item, this.settled)) {
-        this.weigh(held, 'event' in item ? item.event.data.length : 0);
+        this.weigh(held, 'damaged' in item ? 0 : item.data.length);
       } else {
         unchanged.add(held);
       }
@@ -168,14 +161,14 @@ export class BatchFolder {
     // Nothing can be known of what follows an event that cannot be read.
     if (view.broken !== null) return false;
     if ('damaged' in item) return this.break(view, item.damaged.reason);
-    const { event } = item;
+    const event = item;
     const next = view.replica.revision + 1;
     if (event.revision < next) return false;
     if (event.revision > next) {
       return this.break(view, gapBefore(event, next));
     }
     try {
-      const all = evolveView(view, decodeEvent(event), NOBODY, event.revision);
+      const all = evolveView(view, decodeEvent(event), event.revision);
       if (all.length > 0) settled.push(...all);
       return true;
     } catch (error) {
@@ -207,7 +200,7 @@ function sectionBytes({ replica, open }: DeviceView): number {
 
 /** Null: a damaged event of nobody knows whom, or a stream that is no device's. */
 function deviceOfItem(item: Item): string | null {
-  const { stream } = 'event' in item ? item.event : item.damaged;
+  const { stream } = 'damaged' in item ? item.damaged : item;
   return stream === null ? null : deviceOf(stream);
 }
 

@@ -3,6 +3,7 @@ import { type Clock } from './ports/clock.js';
 import {
   type EventLog,
   EventStoreError,
+  type LogEntry,
   type RecordedEvent,
   type SubscriptionItem,
 } from './ports/event-store.js';
@@ -70,7 +71,7 @@ export class Projection {
   /** How many were read and are not written yet. */
   private pending = 0;
   /** The last of them that could be read. */
-  private last: RecordedEvent | null = null;
+  private last: RecordedEvent | LogEntry | null = null;
   private position: bigint | null;
   private written: bigint | null;
   private proof: Proof | null;
@@ -141,11 +142,22 @@ export class Projection {
 
   /** What is in the log now: a plain read costs less than a subscription. */
   private async readAll(hooks: Hooks, signal: AbortSignal): Promise<void> {
-    const after = this.position === null ? {} : { after: this.position };
-    for await (const event of this.dependencies.store.readAll(after)) {
-      if (signal.aborted) return;
-      this.add(event);
-      if (this.isChunkFull) await this.fold(hooks);
+    const after: { after?: bigint } = this.position === null ? {} : { after: this.position };
+    const { store } = this.dependencies;
+    if (store.readPages === undefined) {
+      for await (const event of store.readAll(after)) {
+        if (signal.aborted) return;
+        this.add(event);
+        if (this.isChunkFull) await this.fold(hooks);
+      }
+      return;
+    }
+    for await (const page of store.readPages(after.after)) {
+      for (const entry of page) {
+        if (signal.aborted) return;
+        this.add(entry);
+        if (this.isChunkFull) await this.fold(hooks);
+      }
     }
   }
 
@@ -198,9 +210,9 @@ export class Projection {
     }
   }
 
-  private add(event: RecordedEvent): void {
+  private add(event: RecordedEvent | LogEntry): void {
     if (this.pending === 0) this.firstAt = this.dependencies.clock();
-    this.items.push({ event });
+    this.items.push(event);
     this.pending++;
     this.bytes += event.data.length + event.metadata.length;
     this.position = event.position;
@@ -256,7 +268,7 @@ export class Projection {
     const { position, pending } = this;
     if (pending > 0 && position !== null) {
       const { rows, settled } = await this.folder.take();
-      this.proof = this.last === null ? this.proof : proofOf(this.last);
+      this.proof = this.last === null ? this.proof : await this.proofOf(this.last);
       const checkpoint: Checkpoint = { position, proof: this.proof };
       await model.write(this.generation.id, {
         rows,
@@ -275,10 +287,15 @@ export class Projection {
     if (!this.isCaughtUp || onCaughtUp === undefined) return true;
     return !(await onCaughtUp());
   }
-}
 
-function proofOf({ stream, revision, id, position }: RecordedEvent): Proof {
-  return { stream, revision, id, position };
+  /** Null where it was damaged since it was read: then nothing is known of it. */
+  private async proofOf(event: RecordedEvent | LogEntry): Promise<Proof | null> {
+    const { stream, revision, position } = event;
+    if ('id' in event) return { stream, revision, id: event.id, position };
+    const reads = this.dependencies.store.readStream(stream, { from: revision, maxCount: 1 });
+    for await (const { id } of reads) return { stream, revision, id, position };
+    return null;
+  }
 }
 
 async function orLate<T>(promise: Promise<T>, milliseconds: number): Promise<T | typeof LATE> {

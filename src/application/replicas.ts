@@ -11,7 +11,7 @@ import {
   streamOf,
   UnknownEventError,
 } from '../replica/stored.js';
-import { EventStoreError, type EventStore, type RecordedEvent } from './ports/event-store.js';
+import { EventStoreError, type EventStore, type LogEntry, type RecordedEvent } from './ports/event-store.js';
 import { type Observer } from './ports/observer.js';
 import { type Snapshots, type StartOptions } from './snapshots.js';
 
@@ -35,21 +35,28 @@ const METADATA_START_BYTES = Buffer.from(METADATA_START);
  * As {@link decode}, without the origin: where the metadata begins as this version writes it, the rest of it is not
  * read, which is nearly half of the work.
  */
-export function decodeEvent(recorded: RecordedEvent): ReplicaEvent {
+export function decodeEvent(recorded: RecordedEvent | LogEntry): ReplicaEvent {
   const { type, data, metadata } = recorded;
+  return naming(recorded, () => {
+    const value = JSON.parse(textOf(data)) as JsonValue;
+    return isOfThisSchema(metadata)
+      ? decodeStoredEvent(type, value)
+      : decodeStored(type, value, JSON.parse(textOf(metadata)) as JsonValue).event;
+  });
+}
+
+function isOfThisSchema(metadata: string | Buffer): boolean {
+  if (typeof metadata === 'string') return metadata.startsWith(METADATA_START);
   const start = METADATA_START_BYTES;
-  if (metadata.length < start.length || start.compare(metadata, 0, start.length) !== 0) {
-    return decode(recorded).event;
-  }
-  return naming(recorded, () => decodeStoredEvent(type, JSON.parse(textOf(data)) as JsonValue));
+  return metadata.length >= start.length && start.compare(metadata, 0, start.length) === 0;
 }
 
 /** As UTF-8; nearly all of it is ASCII, which is read in half of the time. */
-function textOf(bytes: Buffer): string {
-  return bytes.toString(isAscii(bytes) ? 'latin1' : 'utf8');
+function textOf(json: string | Buffer): string {
+  return typeof json === 'string' ? json : json.toString(isAscii(json) ? 'latin1' : 'utf8');
 }
 
-function naming<T>(recorded: RecordedEvent, read: () => T): T {
+function naming<T>(recorded: { readonly stream: string; readonly revision: number }, read: () => T): T {
   try {
     return read();
   } catch (error) {

@@ -1,7 +1,6 @@
 import { deviceOf, streamOf } from '../replica/stored.js';
 import { firstOf, lastOf, shareOf } from './copy-events.js';
 import { emptyView, evolveView, rowOfView } from './device-view.js';
-import { NOBODY } from './fold-batch.js';
 import { Pacer } from './pacing.js';
 import { EventStoreError, type EventLog, type RecordedEvent } from './ports/event-store.js';
 import { type DeviceRow, type ReadModel } from './ports/read-model.js';
@@ -199,7 +198,7 @@ class Verification {
         this.events++;
         const decoded = decodeEvent(event);
         if (next > revision) break;
-        evolveView(view, decoded, NOBODY, next);
+        evolveView(view, decoded, next);
         next++;
         if (this.pacer.isDue) await this.pacer.pause();
       }

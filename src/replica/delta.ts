@@ -30,10 +30,10 @@ export function refreshDelta(
   reported: JsonObject,
   patch: JsonObject,
 ): void {
-  for (const key of Object.keys(patch)) {
+  for (const key in patch) {
     const wanted = own(desired, key);
     if (wanted === undefined) {
-      delete delta[key];
+      remove(delta, key);
       continue;
     }
     const actual = own(reported, key);
@@ -49,12 +49,17 @@ export function refreshDelta(
       } else {
         inner = diff(wanted, actual);
       }
-      if (isEmpty(inner)) delete delta[key];
+      if (isEmpty(inner)) remove(delta, key);
       else delta[key] = inner;
     } else if (actual !== undefined && equal(wanted, actual)) {
-      delete delta[key];
+      remove(delta, key);
     } else {
       delta[key] = wanted;
     }
   }
+}
+
+/** To delete what is not there costs as much as to delete what is. */
+function remove(object: JsonObject, key: string): void {
+  if (object[key] !== undefined) delete object[key];
 }

@@ -26,6 +26,18 @@ export function evolve(
   revision: number,
   changed: Changed | null = null,
 ): Replica {
+  evolveState(replica, event, revision, changed);
+  remember(replica, origin);
+  return replica;
+}
+
+/** As {@link evolve}, without what recognises commands: for who only shows states. */
+export function evolveState(
+  replica: Replica,
+  event: ReplicaEvent,
+  revision: number,
+  changed: Changed | null,
+): void {
   switch (event.type) {
     case 'ReportedStateChanged':
     case 'DesiredStateChanged':
@@ -51,8 +63,6 @@ export function evolve(
   replica.version = event.version;
   replica.timestamp = event.timestamp;
   replica.revision = revision;
-  remember(replica, origin);
-  return replica;
 }
 
 function changeSection(replica: Replica, event: SectionChanged, changed: Changed | null): void {

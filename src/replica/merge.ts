@@ -26,7 +26,7 @@ export function merge(
   timestamp: number,
   change: JsonObject | null,
 ): void {
-  for (const key of Object.keys(patch)) {
+  for (const key in patch) {
     const next = patch[key] as JsonValue;
     const previous = own(target, key);
     if (next === null) {

@@ -7,15 +7,8 @@ import {
   type Scalar,
 } from '../../src/application/fleet-filter.js';
 import { type DeviceRow, type FleetQuery } from '../../src/application/ports/read-model.js';
-import { type Origin } from '../../src/replica/events.js';
 import { type JsonObject, type JsonValue } from '../../src/replica/json.js';
 import { type OracleDevice } from './fleet-oracle.js';
-
-const ORIGIN: Origin = {
-  commandId: '',
-  fingerprint: '',
-  source: { topic: '', partition: 0, offset: 0, timestamp: 0, log: '' },
-};
 
 /** Strings that something on the way to a database might mistake. In UTF-16 U+FFFD comes after the emoji. */
 const ODD = [
@@ -172,8 +165,8 @@ const device: fc.Arbitrary<OracleDevice> = fc
     const desired = isAlike ? { ...reported, ...wanted } : wanted;
     const view = emptyView(id);
     const event = { version: 1, timestamp: 1_800_000_000_000 };
-    evolveView(view, { ...event, type: 'ReportedStateChanged', state: reported }, ORIGIN, 0);
-    evolveView(view, { ...event, type: 'DesiredStateChanged', state: desired }, ORIGIN, 1);
+    evolveView(view, { ...event, type: 'ReportedStateChanged', state: reported }, 0);
+    evolveView(view, { ...event, type: 'DesiredStateChanged', state: desired }, 1);
     const broken = index.status === 'broken' ? 'why' : null;
     return { row: { ...rowOfView(view), ...index, broken }, reported, desired };
   });

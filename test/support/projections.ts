@@ -68,8 +68,8 @@ export async function foldOfLog(
     const deviceId = deviceOf(recorded.stream);
     if (deviceId === null) continue;
     const view = views.get(deviceId) ?? emptyView(deviceId);
-    const { event, origin } = decode(recorded);
-    settled.push(...evolveView(view, event, origin, recorded.revision));
+    const { event } = decode(recorded);
+    settled.push(...evolveView(view, event, recorded.revision));
     views.set(deviceId, view);
   }
   const rows = new Map([...views].map(([deviceId, view]) => [deviceId, rowOfView(view)]));

@@ -29,7 +29,7 @@ function after(...steps: Step[]): { settled: string[]; open: number[] } {
     if (decision.kind === 'refused') throw new Error(decision.refusal.message);
     for (const event of decision.events) {
       const copy = JSON.parse(JSON.stringify(event)) as ReplicaEvent;
-      settled.push(...evolveView(view, copy, origin(index), view.replica.revision + 1));
+      settled.push(...evolveView(view, copy, view.replica.revision + 1));
     }
   });
   return {
@@ -170,11 +170,11 @@ describe('The desired changes of any history', () => {
         const events: ReplicaEvent[] = [];
         const settled: Settled[] = [];
         let view: DeviceView = emptyView('d1');
-        live(parts.flat(), RECORD, ({ events: recorded, command }) => {
+        live(parts.flat(), RECORD, ({ events: recorded }) => {
           for (const event of recorded) {
             const copy = JSON.parse(JSON.stringify(event)) as ReplicaEvent;
             events.push(copy);
-            settled.push(...evolveView(view, copy, command.origin, events.length - 1));
+            settled.push(...evolveView(view, copy, events.length - 1));
             if ((mask >> (events.length % 20)) % 2 === 0) view = viewOfRow(rowOfView(view)) as DeviceView;
           }
         });

@@ -18,7 +18,7 @@ function rowAfter(steps: readonly Step[], through = false): DeviceRow {
     const decision = decide(view.replica, commandOf(step, from), (index + 1) * 100, RECORD);
     if (decision.kind === 'refused') throw new Error(decision.refusal.message);
     for (const event of decision.events) {
-      evolveView(view, JSON.parse(JSON.stringify(event)) as typeof event, from, view.replica.revision + 1);
+      evolveView(view, JSON.parse(JSON.stringify(event)) as typeof event, view.replica.revision + 1);
       if (through) view = viewOfRow(rowOfView(view)) as DeviceView;
     }
   });

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
 import type {
+  LogEntry,
   ReadAllOptions,
   ReadStreamOptions,
   RecordedEvent,
@@ -11,8 +12,11 @@ import { checkCount } from '../append-rules.js';
 import { closedError } from '../errors.js';
 import { type LogSignal, subscribeToLog } from '../subscription.js';
 import { toEventStoreError } from './errors.js';
-import { corruptEvent, toRecordedEvent, type EventRow } from './event-codec.js';
+import { corruptEvent, isIntact, toRecordedEvent, type EventRow, type TextRow } from './event-codec.js';
 import { SqliteReader, type LogRow } from './reader.js';
+
+/** Streams whose names are kept: some 100 bytes each. */
+const MAX_NAMES_COUNT = 50_000;
 
 /** A connection to the events file, and what its owner knows of the log. */
 export interface LogSource {
@@ -28,6 +32,7 @@ export interface LogSource {
 /** The reads of the events file, by whatever connection. */
 export class SqliteLog {
   private readonly reader: SqliteReader;
+  private readonly names = new Map<number, string>();
 
   constructor(private readonly source: LogSource) {
     this.reader = new SqliteReader(source.db);
@@ -87,6 +92,52 @@ export class SqliteLog {
       await nextTurn();
       this.throwIfClosed();
     }
+  }
+
+  async *readPages(after = 0n): AsyncGenerator<readonly LogEntry[]> {
+    this.throwIfClosed();
+    const bound = this.source.lastPosition();
+    let beyond = Number(after);
+    for (;;) {
+      const rows = this.read(() => this.reader.textPage(beyond, bound));
+      const last = rows.at(-1);
+      if (last === undefined) return;
+      const page: LogEntry[] = [];
+      try {
+        for (const row of rows) page.push(this.entryOf(row));
+      } catch (error) {
+        if (page.length > 0) yield page;
+        throw error;
+      }
+      yield page;
+      this.throwIfClosed();
+      beyond = last[0];
+      await nextTurn();
+      this.throwIfClosed();
+    }
+  }
+
+  private entryOf(row: TextRow): LogEntry {
+    const [position, streamId, revision, , type, recordedAt, , , data, metadata] = row;
+    const stream = this.nameOf(streamId);
+    if (stream !== undefined && isIntact(row)) {
+      return { stream, revision, type, recordedAt, position: BigInt(position), data, metadata };
+    }
+    // What is wrong with it, and what bytes that are no UTF-8 are taken for, is the same as in any other read.
+    const [exact] = this.read(() => this.reader.logPage(false, position - 1, position, 1));
+    if (exact === undefined) throw corruptEvent(stream ?? `number ${streamId}`, revision);
+    const event = eventOf(exact);
+    return { ...event, data: event.data.toString(), metadata: event.metadata.toString() };
+  }
+
+  /** A stream never gets another name. */
+  private nameOf(streamId: number): string | undefined {
+    const known = this.names.get(streamId);
+    if (known !== undefined) return known;
+    const name = this.read(() => this.reader.findStreamName(streamId));
+    if (this.names.size >= MAX_NAMES_COUNT) this.names.clear();
+    if (name !== undefined) this.names.set(streamId, name);
+    return name;
   }
 
   subscribe({ after, signal }: SubscribeOptions): AsyncIterable<SubscriptionItem> {

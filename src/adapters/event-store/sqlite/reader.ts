@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3';
-import { EVENT_COLUMNS, type EventRow } from './event-codec.js';
+import { EVENT_COLUMNS, type EventRow, TEXT_COLUMNS, type TextRow } from './event-codec.js';
 
 /** A page ends at whichever comes first, so that neither many small nor a few large events fill the memory. */
 const PAGE_COUNT = 256;
@@ -21,9 +21,19 @@ export class SqliteReader {
   private readonly streamBackwards: StreamQuery;
   private readonly logForwards: LogQuery;
   private readonly logBackwards: LogQuery;
+  private readonly logText: Database.Statement<[beyond: number, bound: number, limit: number], TextRow>;
+  private readonly streamNameOf: Database.Statement<[number], string>;
+  /** Of the last page of text, on average. */
+  private rowBytes = PAGE_BYTES / PAGE_COUNT;
 
   constructor(db: Database.Database) {
     this.streamIdOf = db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck();
+    this.streamNameOf = db.prepare<[number], string>('SELECT name FROM streams WHERE id = ?').pluck();
+    this.logText = db
+      .prepare<[number, number, number], TextRow>(
+        `SELECT ${TEXT_COLUMNS} FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`,
+      )
+      .raw();
     const stream = (where: string): StreamQuery =>
       db
         .prepare<[number, number, number], EventRow>(
@@ -44,6 +54,10 @@ export class SqliteReader {
     this.logBackwards = log('e.position < ? AND e.position >= ? ORDER BY e.position DESC');
   }
 
+  findStreamName(streamId: number): string | undefined {
+    return this.streamNameOf.get(streamId);
+  }
+
   findStreamId(stream: string): number | undefined {
     return this.streamIdOf.get(stream);
   }
@@ -58,6 +72,16 @@ export class SqliteReader {
   logPage(backwards: boolean, beyond: number, bound: number, maxCount: number): LogRow[] {
     const query = backwards ? this.logBackwards : this.logForwards;
     return take(query.iterate(beyond, bound, Math.min(maxCount, PAGE_COUNT)));
+  }
+
+  /** As {@link logPage} forwards, as text. All at once, so that a page is bounded by the size of the rows before it. */
+  textPage(beyond: number, bound: number): TextRow[] {
+    const count = Math.max(1, Math.min(PAGE_COUNT, Math.floor(PAGE_BYTES / this.rowBytes)));
+    const page = this.logText.all(beyond, bound, count);
+    let bytes = 0;
+    for (const row of page) bytes += row[8].length + row[9].length;
+    if (page.length > 0) this.rowBytes = Math.max(1, bytes / page.length);
+    return page;
   }
 }
 

@@ -4,6 +4,7 @@ import Database from 'better-sqlite3';
 import {
   type EventLog,
   EventStoreError,
+  type LogEntry,
   type ReadAllOptions,
   type ReadStreamOptions,
   type RecordedEvent,
@@ -80,6 +81,10 @@ class SqliteEventLog implements EventLog {
 
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent> {
     return this.log.readAll(options);
+  }
+
+  readPages(after?: bigint): AsyncIterable<readonly LogEntry[]> {
+    return this.log.readPages(after);
   }
 
   subscribe(options: SubscribeOptions): AsyncIterable<SubscriptionItem> {

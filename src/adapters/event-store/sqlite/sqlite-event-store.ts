@@ -5,6 +5,7 @@ import type {
   AppendResult,
   EventStore,
   EventStoreError,
+  LogEntry,
   ReadAllOptions,
   ReadStreamOptions,
   RecordedEvent,
@@ -117,6 +118,10 @@ export class SqliteEventStore implements EventStore {
 
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent> {
     return this.log.readAll(options);
+  }
+
+  readPages(after?: bigint): AsyncIterable<readonly LogEntry[]> {
+    return this.log.readPages(after);
   }
 
   subscribe(options: SubscribeOptions): AsyncIterable<SubscriptionItem> {
