@@ -32,11 +32,11 @@ export interface Folded {
   readonly settled: readonly Settled[];
 }
 
-/** Some twelve times the JSON of its sections in memory, by estimate, with metadata and delta. */
-const BYTES_FACTOR = 12;
+/** Some six times the JSON of its sections in memory, by estimate, with metadata and delta. */
+const BYTES_FACTOR = 6;
 const BYTES_PER_VIEW = 800;
 /** A view is weighed again after events of so many bytes, and of twice as many each time that it has not grown. */
-const WEIGH_AGAIN_BYTES = 1024;
+const WEIGH_AGAIN_BYTES = 2048;
 
 /** A view in memory, and what its sections took as JSON when they were last counted. */
 interface Held {
