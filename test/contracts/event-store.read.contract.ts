@@ -154,6 +154,36 @@ export function readContract(store: StoreOf): void {
       expect(await mine('backwards')).toEqual([1, 0]);
     });
 
+    it('has the same events page by page, where it reads by pages', async () => {
+      const stream = newStream();
+      const texts = ['', 'é😀\u2028', '\u0000', 'x'.repeat(700_000), 'y'.repeat(700_000)];
+      await appendOne(
+        store(),
+        stream,
+        -1,
+        texts.map((text) => newEvent({ text })),
+      );
+      await fill(store(), newStream(), MANY);
+      const all = await collect(store().readAll());
+      for (const after of [undefined, all[0]?.position, all.at(-2)?.position, all.at(-1)?.position]) {
+        const pages = store().readPages?.(after);
+        if (pages === undefined) return;
+        const entries = [];
+        for await (const page of pages) {
+          expect(page.length).toBeGreaterThan(0);
+          entries.push(...page);
+        }
+        const wanted = all.filter(({ position }) => after === undefined || position > after);
+        expect(entries).toEqual(
+          wanted.map(({ id: _, data, metadata, ...rest }) => ({
+            ...rest,
+            data: data.toString(),
+            metadata: metadata.toString(),
+          })),
+        );
+      }
+    });
+
     it('stops at maxCount, in both directions', async () => {
       const stream = newStream();
       await appendOne(store(), stream, -1, newEvents(3));

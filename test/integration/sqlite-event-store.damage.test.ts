@@ -55,6 +55,28 @@ const flipBit = (needle: string) => (path: string) => {
   writeFileSync(path, bytes);
 };
 
+/** Page by page the log ends where it ends otherwise, and says the same. */
+async function expectSamePages(store: SqliteEventStore): Promise<void> {
+  async function* entries(): AsyncGenerator<{ revision: number }> {
+    for await (const page of store.readPages()) yield* page;
+  }
+  const [one, other] = [readUntilEnd(store.readAll()), readUntilEnd(entries())];
+  expect(await other).toEqual(await one);
+}
+
+/** The revisions read, and the message of the error that ended it, if any did. */
+async function readUntilEnd(
+  events: AsyncIterable<{ readonly revision: number }>,
+): Promise<{ revisions: number[]; message: string | null }> {
+  const revisions: number[] = [];
+  try {
+    for await (const { revision } of events) revisions.push(revision);
+    return { revisions, message: null };
+  } catch (error) {
+    return { revisions, message: (error as Error).message };
+  }
+}
+
 /** The events read before the read failed, and how it failed. */
 async function readUntilError(events: AsyncIterable<RecordedEvent>): Promise<[number[], EventStoreError]> {
   const revisions: number[] = [];
@@ -90,6 +112,7 @@ describe('a damaged event', () => {
     expect(error.message).toBe(`the event 3 of stream 's' is damaged: it is missing or fails its checksum`);
     const [backwards] = await readUntilError(store.readStream('s', { direction: 'backwards' }));
     expect(backwards).toEqual([5, 4]);
+    await expectSamePages(store);
     // The other streams have not suffered.
     expect(await collect(store.readStream('t'))).toHaveLength(1);
   });
@@ -104,6 +127,7 @@ describe('a damaged event', () => {
     const store = await openDamaged(sql(`DELETE FROM streams WHERE name = 't'`));
     const [, error] = await readUntilError(store.readAll());
     expect(error.message).toMatch(/^the event 0 of stream 'number 2' is damaged/);
+    await expectSamePages(store);
   });
 });
 
