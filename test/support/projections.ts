@@ -1,6 +1,6 @@
 import { countSettled } from '../../src/application/convergence-counts.js';
 import { emptyView, evolveView, rowOfView, type DeviceView } from '../../src/application/device-view.js';
-import { type EventStore } from '../../src/application/ports/event-store.js';
+import { type EventLog, type EventStore } from '../../src/application/ports/event-store.js';
 import { type ProjectionObserver } from '../../src/application/ports/projection-observer.js';
 import { type DeviceRow, type ReadModel, type SettledCount } from '../../src/application/ports/read-model.js';
 import { type ProjectDependencies, type ProjectOptions } from '../../src/application/project.js';
@@ -34,7 +34,7 @@ export class RecordingProjectionObserver implements ProjectionObserver {
 }
 
 export function dependenciesOf(
-  store: EventStore,
+  store: EventLog,
   model: ReadModel,
   options: Partial<ProjectOptions> = {},
 ): ProjectDependencies & { observer: RecordingProjectionObserver } {
