@@ -302,6 +302,9 @@ describe('DATABASE_URL', () => {
     ],
     ['postgresql://u:secret@h/d?sslmode=verify-full&sslcert=/nowhere', /go together/],
     ['postgresql://u:sec%ret@h/d', /%25/],
+    ['postgresql://u:1?secret@h/d', /write them as %40, %2F and %3F/],
+    ['postgresql://u:1/x?secret@h/d', /write them as %40, %2F and %3F/],
+    ['postgresql://u:1/secret@h', /write them as %40, %2F and %3F/],
   ])('is refused in one line: %s', async (url, reason) => {
     const problem = await problemOf(url);
     expect(problem).toMatch(/^DATABASE_URL: /);

@@ -1,4 +1,14 @@
-import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
@@ -52,6 +62,33 @@ describe('The file of the read model', () => {
     expect(warnings).toHaveLength(1);
     expect(await model.generations()).toEqual([]);
     expect(await model.find('device-7')).toBeNull();
+    await model.close();
+  });
+
+  it('is brought up to date from the first version with its rows, also those that hold U+0000', async () => {
+    const dataDir = join(root, String(folderCount++));
+    mkdirSync(dataDir);
+    const db = new Database(join(dataDir, 'read-model.db'));
+    db.exec(readFileSync('src/adapters/read-model/sqlite/migrations/0001-devices.sql', 'utf8'));
+    db.pragma(`application_id = ${0x44534d31}`);
+    db.pragma('user_version = 1');
+    db.exec("INSERT INTO generations (active, schema, position) VALUES (1, 1, '7')");
+    const put = db.prepare('INSERT INTO devices VALUES (1, ?, 0, 1, 1, 1, NULL, 1, 1, 1, 0, NULL, ?)');
+    const values = { nul: 'a\u0000b', one: 'a\u0001', plain: 'a', quoted: 'a\\u0000b' };
+    const texts = Object.entries(values).map(([id, value]) => {
+      const text = JSON.stringify({ desired: {}, delta: {}, reported: { [value]: value } });
+      put.run(id, text);
+      return [id, text];
+    });
+    db.close();
+    const model = openSqliteReadModel(dataDir, logger);
+    for (const [id, value] of Object.entries(values)) {
+      const operand = { kind: 'state', path: { section: 'reported', keys: [value] } } as const;
+      const filter = { kind: 'compare', operand, op: '==', value } as const;
+      const { rows, position } = await model.list({ filter, limit: 9 });
+      expect([rows.map(({ deviceId }) => deviceId), position]).toEqual([[id], 7n]);
+    }
+    expect((await model.scan('', 9)).map(({ deviceId, text }) => [deviceId, text])).toEqual(texts);
     await model.close();
   });
 

@@ -2,17 +2,24 @@ import { isObject, type JsonValue } from '../../replica/json.js';
 
 /**
  * A string as it is searched for. Databases end or refuse a string at U+0000; so that and U+0001 become two characters
- * each, by which no two strings become the same or change their order.
+ * each, by which no two strings become the same or change their order. Half a character, which no command can bring in,
+ * is replaced.
  */
 export function searchableText(text: string): string {
-  return text.replaceAll('\u0001', '\u0001\u0002').replaceAll('\0', '\u0001\u0001');
+  return text.toWellFormed().replaceAll('\u0001', '\u0001\u0002').replaceAll('\0', '\u0001\u0001');
 }
 
 /** Null: JSON text, as `JSON.stringify` makes it, is searchable as it is. Else the text whose keys and strings are so. */
-export function searchableOf(text: string): string | null {
-  if (!text.includes('\\u000')) return null;
+export function searchableJson(text: string): string | null {
+  if (!text.includes('\\u000') && !text.includes('\\ud')) return null;
+  const value = parsedOrNull(text);
+  return value === null ? null : JSON.stringify(searchable(value));
+}
+
+/** Null also where it is no JSON. */
+export function parsedOrNull(text: string): JsonValue {
   try {
-    return JSON.stringify(searchable(JSON.parse(text) as JsonValue));
+    return JSON.parse(text) as JsonValue;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;

@@ -27,6 +27,10 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
     throw invalid('must be postgresql://user:password@host:port/database');
   }
   if (url.hash !== '') throw invalid("holds a '#', which must be written as %23");
+  // What comes after it would be shown, and may be the rest of a password.
+  if (`${url.pathname}${url.search}`.includes('@')) {
+    throw invalid("holds an '@' after a '/' or '?': in a password write them as %40, %2F and %3F");
+  }
   const given = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(url.search.replaceAll('+', '%2B'))) {
     if (!OPTIONS.includes(name))

@@ -7,7 +7,7 @@ import {
   type StatePath,
 } from '../../../application/fleet-filter.js';
 import { type JsonObject } from '../../../replica/json.js';
-import { escapedText } from './searchable.js';
+import { searchableText } from '../searchable-text.js';
 
 export const COLUMNS: Readonly<Record<FleetField, string>> = {
   version: 'version',
@@ -65,7 +65,7 @@ function operandSql(operand: Operand, values: Parameters): string {
   if (operand.kind === 'field') return COLUMNS[operand.field];
   const { section, keys } = operand.path;
   return [section, ...keys].reduce(
-    (place, key) => `(${place} -> ${values.add(escapedText(key), 'text')})`,
+    (place, key) => `(${place} -> ${values.add(searchableText(key), 'text')})`,
     'state',
   );
 }
@@ -93,9 +93,9 @@ function equalSql(operand: Operand, wanted: readonly Scalar[], values: Parameter
 }
 
 function documentOf({ section, keys }: StatePath, value: Scalar): JsonObject {
-  const scalar = typeof value === 'string' ? escapedText(value) : value;
+  const scalar = typeof value === 'string' ? searchableText(value) : value;
   const inside = keys.reduceRight<JsonObject | Scalar>(
-    (document, key) => ({ [escapedText(key)]: document }),
+    (document, key) => ({ [searchableText(key)]: document }),
     scalar,
   );
   return { [section]: inside };
@@ -115,7 +115,7 @@ function orderSql(operand: Operand, op: Exclude<CompareOp, '=='>, value: Scalar,
   const [type, compared] =
     typeof value === 'number'
       ? ['number', `${place}::numeric ${op} ${values.add(String(value), 'numeric')}`]
-      : ['string', `(${place} #>> '{}') COLLATE "C" ${op} ${values.add(escapedText(value), 'text')}`];
+      : ['string', `(${place} #>> '{}') COLLATE "C" ${op} ${values.add(searchableText(value), 'text')}`];
   // Not by AND, which may be worked out in any order: a text that is no number must not be read as one.
   return `(CASE WHEN jsonb_typeof(${place}) = '${type}' THEN ${compared} ELSE false END)`;
 }

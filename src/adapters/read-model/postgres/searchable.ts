@@ -1,4 +1,5 @@
-import { isObject, type JsonObject, type JsonValue, own } from '../../../replica/json.js';
+import { isObject, type JsonObject, own } from '../../../replica/json.js';
+import { parsedOrNull, searchableJson } from '../searchable-text.js';
 
 /** What is searched of a replica that cannot be read. */
 const NOTHING = '{}';
@@ -10,7 +11,7 @@ const NOTHING = '{}';
  * @param text as `encodeSnapshot` makes it
  */
 export function searchableOf(text: string): string {
-  const replica = parsed(text);
+  const replica = parsedOrNull(text);
   if (!isObject(replica)) return NOTHING;
   const { reported, desired, delta } = replica;
   const sections: JsonObject = {};
@@ -19,26 +20,7 @@ export function searchableOf(text: string): string {
   if (isObject(delta) && isObject(desired) && Object.keys(delta).length > 0)
     sections['delta'] = deltaOf(delta, desired);
   const json = JSON.stringify(sections);
-  return mayNeedEscape(json) ? JSON.stringify(escaped(sections)) : json;
-}
-
-/**
- * A string as it is searched for. jsonb cannot hold U+0000, so that and U+0001 become two characters each, and no two
- * strings become the same or change their order. Half a character, which no command can bring in, is replaced.
- */
-export function escapedText(text: string): string {
-  return text.toWellFormed().replaceAll('\u0001', '\u0001\u0002').replaceAll('\0', '\u0001\u0001');
-}
-
-function mayNeedEscape(json: string): boolean {
-  return json.includes('\\u000') || json.includes('\\ud');
-}
-
-function escaped(value: JsonValue): JsonValue {
-  if (typeof value === 'string') return escapedText(value);
-  if (Array.isArray(value)) return value.map(escaped);
-  if (!isObject(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, of]) => [escapedText(key), escaped(of)]));
+  return searchableJson(json) ?? json;
 }
 
 /** In the text, what is outstanding is told by its keys alone: an object with more of them, or 0 for the value desired. */
@@ -51,13 +33,4 @@ function deltaOf(shape: JsonObject, desired: JsonObject): JsonObject {
     delta[key] = isObject(below) && isObject(wanted) ? deltaOf(below, wanted) : wanted;
   }
   return delta;
-}
-
-function parsed(text: string): JsonValue {
-  try {
-    return JSON.parse(text) as JsonValue;
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
 }

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
-import { searchableOf } from '../searchable-text.js';
+import { searchableJson } from '../searchable-text.js';
 import { ReadModelError } from '../../../application/ports/read-model.js';
 
 /** Marks a file as ours: "DSM" and a 1. */
@@ -113,7 +113,7 @@ function migrate(db: Database.Database): void {
   const files = migrations();
   if (versionOf(db) === files.length) return;
   // For migrations alone, which are plain SQL but for it.
-  db.function('searchable', { deterministic: true }, (text) => searchableOf(String(text)));
+  db.function('searchable', { deterministic: true }, (text) => searchableJson(String(text)));
   db.transaction(() => {
     // Asked again within: another process may have been faster.
     files.slice(versionOf(db)).forEach((name) => db.exec(readFileSync(join(MIGRATIONS, name), 'utf8')));

@@ -1,7 +1,6 @@
 import { join, resolve } from 'node:path';
 import type Database from 'better-sqlite3';
 import {
-  type Checkpoint,
   type DeviceRow,
   type FleetCount,
   type FleetPage,
@@ -10,7 +9,6 @@ import {
   type Generation,
   type OutOfSync,
   type OutOfSyncQuery,
-  type Proof,
   type ReadModel,
   ReadModelError,
   type RowsWritten,
@@ -25,9 +23,10 @@ import {
   removeFile,
   toReadModelError,
 } from './database.js';
-import { searchableOf } from '../searchable-text.js';
+import { searchableJson } from '../searchable-text.js';
 import { countDevices, listDevices } from './fleet-queries.js';
-import { type GenerationRow, Statements, statusAt, statusNumber, type StoredRow } from './statements.js';
+import { checkpointOf, proofText, rowOf, storedOf, superseded } from '../stored.js';
+import { type GenerationRow, Statements } from './statements.js';
 
 /** The name of the file in its folder. */
 export const READ_MODEL_FILE = 'read-model.db';
@@ -111,33 +110,15 @@ export class SqliteReadModel implements ReadModel {
     return this.run(({ db, statements }) =>
       db
         .transaction(() => {
-          const { position, proof } = checkpoint;
           const moved = statements.advance.run(
-            String(position),
-            proof === null ? null : JSON.stringify({ ...proof, position: String(proof.position) }),
+            String(checkpoint.position),
+            proofText(checkpoint),
             id,
             expected === null ? null : String(expected),
           );
           if (moved.changes !== 1) throw superseded(id);
           for (const row of rows) {
-            statements.put.run(
-              id,
-              row.deviceId,
-              row.revision,
-              row.version,
-              statusNumber(row.status),
-              row.lastReported,
-              row.lastDesired,
-              row.since,
-              row.sinceVersion,
-              row.priorSince,
-              row.outstanding,
-              row.openCount,
-              row.open,
-              row.broken,
-              row.text,
-              searchableOf(row.text),
-            );
+            statements.put.run(id, ...storedOf(row), searchableJson(row.text));
           }
           statements.convergence.add(id, settled);
         })
@@ -250,40 +231,6 @@ function open(path: string, logger: ReadModelLogger, { readOnly = false }: ReadM
   return { db, statements: new Statements(db) };
 }
 
-function superseded(id: number): ReadModelError {
-  return new ReadModelError('superseded', `Generation ${id} of the read model was taken over or given up`);
-}
-
 function generationOf([id, active, schema, position, proof]: GenerationRow): Generation {
-  const checkpoint: Checkpoint | null =
-    position === null ? null : { position: BigInt(position), proof: proof === null ? null : proofOf(proof) };
-  return { id, isActive: active === 1, schema, checkpoint };
-}
-
-function proofOf(text: string): Proof {
-  const { stream, revision, id, position } = JSON.parse(text) as Omit<Proof, 'position'> & {
-    position: string;
-  };
-  return { stream, revision, id, position: BigInt(position) };
-}
-
-function rowOf(row: StoredRow): DeviceRow {
-  const [deviceId, revision, version, status, lastReported, lastDesired] = row;
-  const [, , , , , , since, sinceVersion, priorSince, outstanding, openCount, open, broken, text] = row;
-  return {
-    deviceId,
-    revision,
-    version,
-    status: statusAt(status),
-    lastReported,
-    lastDesired,
-    since,
-    sinceVersion,
-    priorSince,
-    outstanding,
-    openCount,
-    open,
-    broken,
-    text,
-  };
+  return { id, isActive: active === 1, schema, checkpoint: checkpointOf(position, proof) };
 }

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3';
-import { type DeviceStatus } from '../../../application/ports/read-model.js';
+import { SMALL_COLUMNS, type StoredRow } from '../stored.js';
 import { ConvergenceStatements } from './convergence.js';
 
 export type GenerationRow = readonly [
@@ -10,24 +10,6 @@ export type GenerationRow = readonly [
   proof: string | null,
 ];
 
-/** Arrays cost half of what objects cost to read. */
-export type StoredRow = readonly [
-  deviceId: string,
-  revision: number,
-  version: number,
-  status: number,
-  lastReported: number | null,
-  lastDesired: number | null,
-  since: number,
-  sinceVersion: number,
-  priorSince: number,
-  outstanding: number,
-  openCount: number,
-  open: string | null,
-  broken: string | null,
-  text: string,
-];
-
 /** Of one table: the next generation that has rows there, and the removal of some of them. */
 interface Sweep {
   readonly next: Database.Statement<[after: number], number>;
@@ -36,20 +18,7 @@ interface Sweep {
 
 type PutRow = [generation: number, ...StoredRow, searchable: string | null];
 
-/** A status is stored as its place here; the lists count on it. */
-const STATUSES: readonly DeviceStatus[] = ['not-in-sync', 'in-sync', 'broken', 'deleted'];
-
-export function statusNumber(status: DeviceStatus): number {
-  return STATUSES.indexOf(status);
-}
-
-export function statusAt(number: number): DeviceStatus {
-  return STATUSES[number] ?? 'broken';
-}
-
-const SMALL =
-  'device_id, revision, version, status, last_reported, last_desired, since, since_version, prior_since, outstanding, open_count, open_changes, broken';
-const WHOLE = `${SMALL}, replica`;
+const WHOLE = `${SMALL_COLUMNS}, replica`;
 const GENERATION = 'id, active, schema, position, proof';
 
 /** What is asked of the file, prepared once. */
