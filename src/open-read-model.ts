@@ -6,7 +6,12 @@ import { type ReadModel } from './application/ports/read-model.js';
 
 /** Which read model, and where. A thread is told it by message. */
 export type ReadModelAddress =
-  | { readonly kind: 'sqlite'; readonly dataDir: string }
+  | {
+      readonly kind: 'sqlite';
+      readonly dataDir: string;
+      /** How long a question may take. Default: for ever. */
+      readonly readTimeoutMs?: number;
+    }
   | {
       readonly kind: 'postgres';
       readonly url: string;
@@ -58,7 +63,7 @@ interface ReadModelSettings {
 
 export function readModelAddressOf(settings: ReadModelSettings): ReadModelAddress {
   const { DATA_DIR: dataDir, DATABASE_URL: url } = settings;
-  if (url === undefined) return { kind: 'sqlite', dataDir };
   const { DATABASE_POOL_COUNT: poolCount, DATABASE_READ_TIMEOUT_MS: readTimeoutMs } = settings;
+  if (url === undefined) return { kind: 'sqlite', dataDir, readTimeoutMs };
   return { kind: 'postgres', url, poolCount, readTimeoutMs };
 }

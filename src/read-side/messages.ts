@@ -18,6 +18,8 @@ export interface ProjectorData {
 export interface ReaderData {
   readonly role: 'reader';
   readonly dataDir: string;
+  /** How long a question may take. Default: for ever. */
+  readonly readTimeoutMs?: number;
 }
 
 /** `ask` numbers the rebuilds that were asked for, so that it is known which of them a status knows of. */

@@ -53,6 +53,8 @@ export function startReadSide(options: ReadSideOptions): ReadSide {
 function answererOf({ model, observer, remote }: ReadSideOptions): Pick<ReadSide, 'queries' | 'stop'> {
   if (remote !== undefined) return { queries: remote, stop: () => remote.close() };
   if (model.kind !== 'sqlite') throw new Error('Only a file is read by a thread');
-  const queries = new ReaderThread(model.dataDir, observer);
+  const { dataDir, readTimeoutMs } = model;
+  const limit = readTimeoutMs === undefined ? {} : { readTimeoutMs };
+  const queries = new ReaderThread({ dataDir, ...limit }, observer);
   return { queries, stop: () => queries.stop() };
 }

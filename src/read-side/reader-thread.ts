@@ -12,7 +12,7 @@ import {
   type SettledSum,
 } from '../application/ports/read-model.js';
 import { type Deferred, deferred, messageOf } from '../application/timing.js';
-import { type FromReader, type Query, type ToReader } from './messages.js';
+import { type FromReader, type Query, type ReaderData, type ToReader } from './messages.js';
 import { Thread, type ThreadObserver } from './thread.js';
 
 /** SQLite keeps its cache outside of the heap; a page of the largest rows is far below this. */
@@ -26,9 +26,9 @@ export class ReaderThread implements ReadModelQueries {
   private readonly waiting = new Map<number, Deferred<unknown>>();
   private nextId = 0;
 
-  constructor(dataDir: string, observer: ThreadObserver, entry?: URL) {
+  constructor(file: Omit<ReaderData, 'role'>, observer: ThreadObserver, entry?: URL) {
     this.thread = new Thread({
-      data: { role: 'reader', dataDir },
+      data: { role: 'reader', ...file },
       maxHeapMib: MAX_HEAP_MIB,
       observer,
       onMessage: (message) => this.answered(message),

@@ -11,8 +11,8 @@ import { messageOf } from '../application/timing.js';
 import { type FromReader, type Query, type ReaderData, type ToReader } from './messages.js';
 
 /** Answers the questions that readers ask of a SQLite read model, one after the other, until it is told to stop. */
-export function runReader(port: MessagePort, { dataDir }: ReaderData): void {
-  const connection = new ReadOnlyModel(dataDir);
+export function runReader(port: MessagePort, data: ReaderData): void {
+  const connection = new ReadOnlyModel(data);
   port.on('message', (message: ToReader) => {
     if (message.kind === 'stop') {
       connection.close();
@@ -42,8 +42,8 @@ class ReadOnlyModel {
   private model: SqliteReadModel | null = null;
   private fileNumber: number | undefined;
 
-  constructor(private readonly dataDir: string) {
-    this.path = join(resolve(dataDir), READ_MODEL_FILE);
+  constructor(private readonly data: ReaderData) {
+    this.path = join(resolve(data.dataDir), READ_MODEL_FILE);
   }
 
   /** Throws {@link ReadModelError}. */
@@ -51,7 +51,9 @@ class ReadOnlyModel {
     const fileNumber = statSync(this.path, { throwIfNoEntry: false })?.ino;
     if (this.model !== null && fileNumber === this.fileNumber) return this.model;
     this.close();
-    this.model = openSqliteReadModel(this.dataDir, { warn: () => undefined }, { readOnly: true });
+    const { dataDir, readTimeoutMs = Infinity } = this.data;
+    const options = { readOnly: true, readTimeoutMs };
+    this.model = openSqliteReadModel(dataDir, { warn: () => undefined }, options);
     this.fileNumber = fileNumber;
     return this.model;
   }

@@ -54,7 +54,8 @@ describe('The threads of the read side', () => {
       lastPosition: () => store.lastPosition,
       entry,
     }));
-  const startReader = (entry = ENTRY): ReaderThread => (reader = new ReaderThread(dataDir, observer, entry));
+  const startReader = (entry = ENTRY): ReaderThread =>
+    (reader = new ReaderThread({ dataDir }, observer, entry));
   const caughtUp = (thread: ProjectorThread): Promise<void> =>
     until('it has caught up', () => thread.status().lagMs === 0 && thread.status().rebuild === null);
   const expectShown = async (from: ReaderThread): Promise<void> => {

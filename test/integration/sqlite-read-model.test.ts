@@ -92,6 +92,21 @@ describe('The file of the read model', () => {
     await model.close();
   });
 
+  it('ends a question that takes too long, and answers the next one', async () => {
+    const { dataDir } = await filled();
+    const model = openSqliteReadModel(dataDir, logger, { readOnly: true, readTimeoutMs: 20 });
+    const operand = {
+      kind: 'state',
+      path: { section: 'delta', keys: Array.from({ length: 64 }, () => 'a') },
+    } as const;
+    const terms = Array.from({ length: 200 }, () => ({ kind: 'exists', operand }) as const);
+    const filter = { kind: 'or', terms } as const;
+    expect(await codeOf(model.count({ filter }))).toBe('too-slow');
+    expect(await codeOf(model.list({ filter, limit: 9 }))).toBe('too-slow');
+    expect((await model.count()).inSync).toBe(500);
+    await model.close();
+  });
+
   it('is refused, in one line, where a newer version wrote it', async () => {
     const { dataDir, file } = await filled();
     const db = new Database(file);

@@ -18,6 +18,10 @@ export const POSITION_HEADERS = {
   },
 } as const;
 
+const UNAVAILABLE = 'The read model is not available now';
+const TOO_SLOW =
+  'The question takes too long (DATABASE_READ_TIMEOUT_MS): ask with a prefix, inSync or a simpler filter';
+
 /** How questions over all devices are answered: from the read model, saying how far it is. */
 @Injectable()
 export class FleetAnswers {
@@ -27,7 +31,7 @@ export class FleetAnswers {
     @Inject(OBSERVER) private readonly observer: Observer,
   ) {}
 
-  /** Answers with what is read as JSON; with 503 where no read model is kept, or it is away. */
+  /** Answers with what is read as JSON; with 503 where no read model is kept, or it is away, or that takes too long. */
   async answer(
     reply: FastifyReply,
     read: (model: ReadModelQueries) => Promise<{ position: bigint | null; body: object }>,
@@ -51,7 +55,7 @@ export class FleetAnswers {
       sendRefusal(
         reply,
         error instanceof ReadModelError
-          ? { code: 503, message: 'The read model is not available now' }
+          ? { code: 503, message: error.code === 'too-slow' ? TOO_SLOW : UNAVAILABLE }
           : { code: 500, message: 'Internal error' },
       );
     }

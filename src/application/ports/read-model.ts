@@ -183,6 +183,8 @@ export interface OutOfSync {
 export type ReadModelErrorCode =
   /** It cannot be reached or written. Can be retried. */
   | 'unavailable'
+  /** The question took longer than it may, and was ended. Not retried as it is. */
+  | 'too-slow'
   /** The generation is gone, or its checkpoint is another than expected: somebody else works on it. */
   | 'superseded'
   /** What it held is lost, and it was made anew: empty. */

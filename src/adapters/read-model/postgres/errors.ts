@@ -9,13 +9,16 @@ const EXPLAINED: Readonly<Record<string, string>> = {
   '53300': 'it has too many connections',
 };
 
+/** By `statement_timeout`, or by hand. */
+const CANCELED = '57014';
+
 /** Tables or columns that were there at the start are gone. */
 const LOST = new Set(['42P01', '42703', '3F000']);
 
 /** Closed list of the port; the message is one line that names the variable, and never holds the password. */
 export function toReadModelError(error: unknown, place: string): ReadModelError {
   if (error instanceof ReadModelError) return error;
-  const code = isLost(error) ? 'lost' : 'unavailable';
+  const code = isLost(error) ? 'lost' : codeOf(error) === CANCELED ? 'too-slow' : 'unavailable';
   return new ReadModelError(code, `DATABASE_URL: ${place}: ${inOneLine(reasonOf(error))}`, { cause: error });
 }
 

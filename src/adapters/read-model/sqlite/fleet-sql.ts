@@ -1,4 +1,5 @@
 import { searchableText } from '../searchable-text.js';
+import { IN_TIME } from './deadline.js';
 import {
   type FleetField,
   type FleetFilter,
@@ -49,7 +50,7 @@ export function selectionSql(generation: number, selection: FleetSelection): Sql
     parts.push({ text, values: [updatedSince, updatedSince] });
   }
   // Last, since it costs the most.
-  if (filter !== undefined) parts.push(filterSql(filter));
+  if (filter !== undefined) parts.push({ text: IN_TIME, values: [] }, filterSql(filter));
   return joined(parts, ' AND ');
 }
 
@@ -115,8 +116,8 @@ function existsSql(operand: Operand): Sql {
   }
   const wanted = wantedSql(keys);
   return {
-    text: `((json_type(${STATE}, ?) = 'object') IS TRUE OR (${wanted.text} AND json_type(${STATE}, ?) IS NOT NULL))`,
-    values: [jsonPath('delta', keys), ...wanted.values, jsonPath('desired', keys)],
+    text: `((json_type(${STATE}, ?) = 'object') IS TRUE OR (json_type(${STATE}, ?) IS NOT NULL AND ${wanted.text}))`,
+    values: [jsonPath('delta', keys), jsonPath('desired', keys), ...wanted.values],
   };
 }
 
@@ -130,7 +131,8 @@ function testSql(operand: Operand, op: string, values: readonly Scalar[]): Sql {
   if (section !== 'delta') return stateSql({ section, keys }, op, values);
   const wanted = wantedSql(keys);
   const test = stateSql({ section: 'desired', keys }, op, values);
-  return { text: `(${wanted.text} AND ${test.text})`, values: [...wanted.values, ...test.values] };
+  // The one that costs less first: what is wanted is asked for at each key of the way.
+  return { text: `(${test.text} AND ${wanted.text})`, values: [...test.values, ...wanted.values] };
 }
 
 /** Each JSON type is compared by itself; an integer as the double that it is in JavaScript, exactly. */

@@ -24,6 +24,7 @@ import {
   toReadModelError,
 } from './database.js';
 import { searchableJson } from '../searchable-text.js';
+import { Deadline } from './deadline.js';
 import { countDevices, listDevices } from './fleet-queries.js';
 import { checkpointOf, proofText, rowOf, storedOf, superseded } from '../stored.js';
 import { type GenerationRow, Statements } from './statements.js';
@@ -34,10 +35,13 @@ export const READ_MODEL_FILE = 'read-model.db';
 export interface ReadModelOptions {
   /** Only questions are asked: the file must be there, and nothing is made anew. Default: false. */
   readonly readOnly?: boolean;
+  /** How long a list or a count by a filter may take; then it is ended. Default: for ever. */
+  readonly readTimeoutMs?: number;
 }
 
 interface Open {
   readonly db: Database.Database;
+  readonly deadline: Deadline;
   readonly statements: Statements;
 }
 
@@ -189,6 +193,7 @@ export class SqliteReadModel implements ReadModel {
   private ofActive<T>(read: (open: Open, active: Generation | null) => T): Promise<T> {
     return this.run((open) =>
       open.db.transaction(() => {
+        open.deadline.begin();
         const row = open.statements.active.get();
         return read(open, row === undefined ? null : generationOf(row));
       })(),
@@ -226,9 +231,10 @@ export class SqliteReadModel implements ReadModel {
   }
 }
 
-function open(path: string, logger: ReadModelLogger, { readOnly = false }: ReadModelOptions): Open {
+function open(path: string, logger: ReadModelLogger, options: ReadModelOptions): Open {
+  const { readOnly = false, readTimeoutMs = Infinity } = options;
   const db = readOnly ? openReadOnly(path) : openDatabase(path, logger);
-  return { db, statements: new Statements(db) };
+  return { db, deadline: new Deadline(db, readTimeoutMs), statements: new Statements(db) };
 }
 
 function generationOf([id, active, schema, position, proof]: GenerationRow): Generation {
