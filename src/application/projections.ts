@@ -165,7 +165,10 @@ export class Projections implements ProjectionsControl {
         next.id,
         active === undefined ? 'there was none' : 'of another event store',
       );
-      await model.activate(next.id, { force: true });
+      // Another process may have gone on here while this one stood still; what it shows is not taken away again.
+      if (!(await model.activate(next.id, { instead: active?.id ?? null }))) {
+        throw new ReadModelError('superseded', 'Another process has begun a generation of the read model');
+      }
       return { ...next, isActive: true };
     }
     if (active.schema !== VIEW_SCHEMA_VERSION || building !== undefined) this.rebuild();

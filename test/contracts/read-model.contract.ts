@@ -253,10 +253,14 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
     });
 
     it('goes back in time only where it is told to', async () => {
-      await filled(row('a', 1));
+      const first = await filled(row('a', 1));
       const { id } = await model.begin(1);
       expect(await model.activate(id)).toBe(false);
-      expect(await model.activate(id, { force: true })).toBe(true);
+      // Of who believes that there was none, or another one.
+      expect(await model.activate(id, { instead: null })).toBe(false);
+      expect(await model.activate(id, { instead: id })).toBe(false);
+      expect(await ids({ limit: 9 })).toEqual(['a']);
+      expect(await model.activate(id, { instead: first })).toBe(true);
       expect(await model.list({ limit: 9 })).toEqual({ rows: [], position: null });
     });
 

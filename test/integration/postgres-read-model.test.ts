@@ -1,10 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { parseDatabaseUrl } from '../../src/adapters/read-model/postgres/connection-string.js';
+import { Database } from '../../src/adapters/read-model/postgres/database.js';
+import { lockKey } from '../../src/adapters/read-model/postgres/lock-key.js';
 import { createPostgresLeadership } from '../../src/adapters/read-model/postgres/postgres-leadership.js';
+import {
+  GENERATIONS_TO_CHANGE,
+  LOCK_GENERATIONS,
+} from '../../src/adapters/read-model/postgres/statements.js';
 import { openPostgresReadModel } from '../../src/adapters/read-model/postgres/postgres-read-model.js';
-import { type Leadership } from '../../src/application/ports/leadership.js';
+import { type Leadership, type LeaderTerm, type Term } from '../../src/application/ports/leadership.js';
 import { type ReadModel } from '../../src/application/ports/read-model.js';
 import { checkpointAt, codeOf, row } from '../contracts/read-model.contract.js';
 import { until } from '../support/http.js';
@@ -157,6 +165,30 @@ describeWithPostgres('The read model in PostgreSQL', (schemas) => {
     await until('it answers', async () => (await codeOf(model.count())) === undefined);
   });
 
+  it('goes on soon where another process stands still amid a swap of generations', async () => {
+    const url = await schemas.fresh();
+    const model = await openModel(url);
+    await model.begin(1);
+    const stopped = new Database(parseDatabaseUrl(url), OPTIONS, () => Promise.resolve());
+    open.push(stopped);
+    let go = (): void => undefined;
+    const standing = new Promise<void>((resolve) => (go = resolve));
+    let holds = false;
+    const swap = stopped.transaction(async (run) => {
+      await run(LOCK_GENERATIONS);
+      await run(GENERATIONS_TO_CHANGE);
+      holds = true;
+      await standing;
+      await run(GENERATIONS_TO_CHANGE);
+    });
+    swap.catch(() => undefined);
+    await until('it holds the rows', () => holds);
+    const { id } = await model.begin(1);
+    expect((await model.generations()).map((each) => each.id)).toEqual([id]);
+    go();
+    expect(await codeOf(swap)).toBe('unavailable');
+  });
+
   it('ends a question that takes too long', async () => {
     const url = await schemas.fresh();
     const model = await openPostgresReadModel(url, { poolCount: 1, readTimeoutMs: 200 });
@@ -227,6 +259,57 @@ describeWithPostgres('The right to project', (schemas) => {
     await query(url, 'SELECT pg_terminate_backend($1)', [holder?.pid]);
     await until('it has heard of it', () => term?.ended.aborted === true);
     expect(await leadershipOf(url).lead()).not.toBeNull();
+  });
+
+  it.each([
+    ['lead', 'projector'],
+    ['build', 'rebuild'],
+  ] as const)('to %s is taken from a process that stands still, and from no other', async (right, lock) => {
+    const url = await schemas.fresh();
+    await openModel(url);
+    // As a process leaves it that was stopped: connected, and silent.
+    const stopped = new pg.Client({ connectionString: url });
+    const ended = new Promise((resolve) => stopped.on('error', resolve));
+    await stopped.connect();
+    await stopped.query(`SELECT pg_advisory_lock(${lockKey(lock)})`);
+    const one = createPostgresLeadership(url, { silenceMs: 4_000 });
+    const two = createPostgresLeadership(url, { silenceMs: 4_000 });
+    open.push(one, two);
+    let term: Term | null = null;
+    await until('it is taken', async () => (term = await one[right]()) !== null);
+    await ended;
+    const tell = setInterval(() => {
+      if (term !== null && 'tell' in term) void (term as LeaderTerm).tell({ lagMs: 0, rebuild: null }, false);
+    }, 500);
+    for (let round = 0; round < 24; round++) {
+      expect(await two[right]()).toBeNull();
+      await sleep(250);
+    }
+    clearInterval(tell);
+    expect((term as Term | null)?.ended.aborted).toBe(false);
+    await stopped.end();
+  });
+
+  it('is given back soon, also where the server is away without a word', async () => {
+    const url = await schemas.fresh();
+    await openModel(url);
+    const sockets: Socket[] = [];
+    const proxy = createServer((near) => {
+      const far = connect(Number(new URL(url).port), new URL(url).hostname);
+      sockets.push(near, far);
+      near.on('error', () => undefined).pipe(far);
+      far.on('error', () => undefined).pipe(near);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const through = new URL(url);
+    through.host = `127.0.0.1:${(proxy.address() as { port: number }).port}`;
+    const term = await leadershipOf(through.href).lead();
+    expect(term).not.toBeNull();
+    for (const socket of sockets) socket.unpipe().pause();
+    await term?.release();
+    expect(term?.ended.aborted).toBe(true);
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => proxy.close(resolve));
   });
 
   it('is another one than that to build', async () => {

@@ -3,6 +3,7 @@ import {
   type Checkpoint,
   type DeviceRow,
   type DeviceStatus,
+  type Generation,
   type ListedRow,
   type Proof,
   ReadModelError,
@@ -129,6 +130,16 @@ function proofOf(text: string): Proof {
     position: string;
   };
   return { stream, revision, id, position: BigInt(position) };
+}
+
+/** Whether the generation may be made the active one: see `activate`. */
+export function mayReplace(
+  active: Generation | undefined,
+  next: Generation,
+  instead: number | null | undefined,
+): boolean {
+  if (instead !== undefined) return (active?.id ?? null) === instead;
+  return (active?.checkpoint?.position ?? -1n) <= (next.checkpoint?.position ?? -1n);
 }
 
 export function superseded(id: number): ReadModelError {

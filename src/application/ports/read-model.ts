@@ -242,9 +242,10 @@ export interface ReadModel extends ReadModelQueries {
    * Makes the generation the one that readers see, and gives the other one up, in one step. False, and nothing is done:
    * the active one is further, and readers would see an earlier time again.
    *
-   * @param options.force also where it is not as far
+   * @param options.instead also where it is not as far, if the active one has this id (null: there is none). False, and
+   *   nothing is done: another one is active by now
    */
-  activate(id: number, options?: { readonly force?: boolean }): Promise<boolean>;
+  activate(id: number, options?: { readonly instead?: number | null }): Promise<boolean>;
 
   /** The rows of these devices, in any order; none for a device that has none. */
   load(id: number, deviceIds: readonly string[]): Promise<DeviceRow[]>;

@@ -15,6 +15,8 @@ const WORK_COUNT = 3;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** No batch takes so long but on a server that stands still. */
 const WORK_TIMEOUT_MS = 120_000;
+/** Between two statements of a transaction: a process that stands still there holds up those who take over. */
+const STEP_TIMEOUT_MS = 5_000;
 /** How much longer the client waits than the server: for a connection that is broken and does not say so. */
 const GRACE_MS = 5_000;
 
@@ -69,7 +71,7 @@ export class Database {
   }
 
   transaction<T>(steps: (run: Run) => Promise<T>): Promise<T> {
-    return this.guarded(() => this.transact(steps));
+    return this.guarded(() => this.transact(steps, STEP_TIMEOUT_MS));
   }
 
   /** As {@link transaction}, where the tables need not be there. */
@@ -99,14 +101,14 @@ export class Database {
     return (await pool.query(query)).rows as Row[];
   }
 
-  private async transact<T>(steps: (run: Run) => Promise<T>): Promise<T> {
+  private async transact<T>(steps: (run: Run) => Promise<T>, stepMs = WORK_TIMEOUT_MS): Promise<T> {
     const client = await this.work.connect();
     // The connection may break between two statements, and nobody else listens.
     const ignore = (): void => undefined;
     client.on('error', ignore);
     let isWhole = false;
     try {
-      await client.query('BEGIN');
+      await client.query(`BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${stepMs}`);
       const result = await steps(async <Row>({ text, values }: Query) => {
         return (await client.query({ text, values: [...values], rowMode: 'array' })).rows as Row[];
       });
@@ -130,8 +132,6 @@ export class Database {
       keepAlive: true,
       statement_timeout: timeoutMs,
       query_timeout: timeoutMs + GRACE_MS,
-      // A process that stands still amid a transaction must not hold up the others for ever.
-      idle_in_transaction_session_timeout: WORK_TIMEOUT_MS,
     });
     // Of connections that nobody uses; the next call opens others, and says so where it cannot.
     pool.on('error', () => undefined);

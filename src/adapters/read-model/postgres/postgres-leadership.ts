@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import pg from 'pg';
 import {
   type Heard,
@@ -13,8 +14,12 @@ import { lockKey, type LockName } from './lock-key.js';
 
 /** No call on such a connection takes long; one that does is on a connection that is broken. */
 const CALL_TIMEOUT_MS = 5_000;
-/** A leader that has told nothing for so long stands still, and its session, which holds the lock, is ended. */
+/** A process that has asked nothing for so long by the session that holds a lock stands still; the session is ended. */
 const SILENCE_MS = 15_000;
+/** How often one that builds shows that it does not. */
+const BEAT_MS = 2_000;
+/** A server that is away does not answer a farewell. */
+const FAREWELL_MS = 1_000;
 
 /** A leader whose machine went away without a word is noticed by the server within some ten seconds. */
 const KEEPALIVE =
@@ -40,42 +45,48 @@ type ListenRow = readonly [
   position: string | null,
 ];
 
-/** Ends the session that holds the projector's lock. Its user is the same one, so that it may be ended. */
-const END_HOLDER = `
-SELECT pg_terminate_backend(pid) FROM pg_locks
+/** The session that holds a lock: its process, and when it began or ended its last statement. */
+function holderOf(name: LockName): string {
+  return `
+SELECT pid, state_change::text FROM pg_locks JOIN pg_stat_activity USING (pid)
   WHERE locktype = 'advisory' AND granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (classid::bigint << 32) | objid::bigint = ${lockKey('projector')}`;
+    AND (classid::bigint << 32) | objid::bigint = ${lockKey(name)}`;
+}
 
 /**
  * By advisory locks of sessions, each on a connection of its own: the server gives a lock free when its connection
  * ends, however the process has ended.
  *
  * Throws {@link ReadModelError} `invalid` where the URL is wrong.
+ *
+ * @param options.silenceMs how long one that has a lock may stand still before it is taken from it. Default: 15,000
  */
-export function createPostgresLeadership(url: string): Leadership {
-  return new PostgresLeadership(parseDatabaseUrl(url));
+export function createPostgresLeadership(
+  url: string,
+  { silenceMs = SILENCE_MS }: { readonly silenceMs?: number } = {},
+): Leadership {
+  return new PostgresLeadership(parseDatabaseUrl(url), silenceMs);
 }
 
 class PostgresLeadership implements Leadership {
   private waiting: Session | null = null;
-  private lastTold: { readonly at: string; readonly seenAt: number } | null = null;
+  private readonly lastSeen = new Map<LockName, { readonly at: string; readonly seenAt: number }>();
   private isClosed = false;
 
-  constructor(private readonly address: DatabaseAddress) {}
+  constructor(
+    private readonly address: DatabaseAddress,
+    private readonly silenceMs: number,
+  ) {}
 
   async lead(): Promise<LeaderTerm | null> {
     const session = await this.take('projector');
-    if (session === null) {
-      await this.endSilentLeader();
-      return null;
-    }
-    this.lastTold = null;
-    return new SessionTerm(session);
+    return session === null ? null : new SessionTerm(session);
   }
 
   async build(): Promise<Term | null> {
     const session = await this.take('rebuild');
+    session?.beat();
     return session === null ? null : new SessionTerm(session);
   }
 
@@ -104,20 +115,33 @@ class PostgresLeadership implements Leadership {
   /** The session that holds the lock now, which nobody else uses; null: another one holds it. */
   private async take(name: LockName): Promise<Session | null> {
     const [row] = await this.ask<[boolean]>(`SELECT pg_try_advisory_lock(${lockKey(name)})`);
-    if (row?.[0] !== true) return null;
+    if (row?.[0] !== true) {
+      await this.endSilent(name);
+      return null;
+    }
+    this.lastSeen.delete(name);
     const session = this.waiting;
     this.waiting = null;
     return session;
   }
 
-  private async endSilentLeader(): Promise<void> {
-    const [row] = await this.ask<[string | null]>('SELECT told_at::text FROM replica_projector');
-    const at = row?.[0] ?? 'never';
+  /** By this process's clock alone, and only where nothing was done between two looks that are so long apart. */
+  private async endSilent(name: LockName): Promise<void> {
+    const [row] = await this.ask<[pid: number, at: string | null]>(holderOf(name));
+    const [pid, time] = row ?? [0, null];
+    if (time === null) return;
+    const at = `${pid} ${time}`;
     const now = performance.now();
-    if (this.lastTold?.at !== at) this.lastTold = { at, seenAt: now };
-    if (now - this.lastTold.seenAt < SILENCE_MS) return;
-    this.lastTold = null;
-    await this.ask(END_HOLDER);
+    const last = this.lastSeen.get(name);
+    if (last?.at !== at) {
+      this.lastSeen.set(name, { at, seenAt: now });
+    } else if (now - last.seenAt >= this.silenceMs) {
+      this.lastSeen.delete(name);
+      // Its user is the same one, so that it may be ended.
+      await this.ask(
+        `SELECT pg_terminate_backend(${pid}) FROM (${holderOf(name)}) AS holder WHERE pid = ${pid}`,
+      );
+    }
   }
 
   private async ask<Row>(sql: string): Promise<Row[]> {
@@ -140,20 +164,25 @@ class PostgresLeadership implements Leadership {
 class Session {
   private readonly ending = new AbortController();
 
-  private constructor(private readonly client: pg.Client) {
+  private constructor(
+    private readonly client: pg.Client,
+    private readonly socket: Socket,
+  ) {
     client.on('error', () => this.ending.abort());
     client.on('end', () => this.ending.abort());
   }
 
   static async open({ config }: DatabaseAddress): Promise<Session> {
+    const socket = new Socket();
     const client = new pg.Client({
       ...config,
+      stream: () => socket,
       keepAlive: true,
       connectionTimeoutMillis: CALL_TIMEOUT_MS,
       statement_timeout: CALL_TIMEOUT_MS,
       query_timeout: CALL_TIMEOUT_MS,
     });
-    const session = new Session(client);
+    const session = new Session(client, socket);
     try {
       await client.connect();
       await client.query(KEEPALIVE);
@@ -172,9 +201,20 @@ class Session {
     return (await this.client.query({ text, values, rowMode: 'array' })).rows as Row[];
   }
 
+  /** Goes on asking, until the end: what is asked for does not matter. */
+  beat(): void {
+    const beat = setInterval(() => {
+      this.query('SELECT 1', []).catch(() => this.end());
+    }, BEAT_MS);
+    this.ended.addEventListener('abort', () => clearInterval(beat), { once: true });
+  }
+
+  /** Resolves soon, also where the server is away without a word. */
   async end(): Promise<void> {
     this.ending.abort();
+    const giveUp = setTimeout(() => this.socket.destroy(), FAREWELL_MS);
     await this.client.end().catch(() => undefined);
+    clearTimeout(giveUp);
   }
 }
 

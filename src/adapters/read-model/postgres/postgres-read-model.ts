@@ -14,6 +14,7 @@ import {
 } from '../../../application/ports/read-model.js';
 import {
   checkpointOf,
+  mayReplace,
   listedOf,
   rowOf,
   type StoredListedRow,
@@ -65,7 +66,7 @@ export class PostgresReadModel implements ReadModel {
     });
   }
 
-  activate(id: number, { force = false }: { readonly force?: boolean } = {}): Promise<boolean> {
+  activate(id: number, { instead }: { readonly instead?: number | null } = {}): Promise<boolean> {
     return this.database.transaction(async (run) => {
       await run(statements.LOCK_GENERATIONS);
       const rows = await run<statements.GenerationRow>(statements.GENERATIONS_TO_CHANGE);
@@ -73,8 +74,14 @@ export class PostgresReadModel implements ReadModel {
       const next = all.find((generation) => generation.id === id);
       if (next === undefined) throw superseded(id);
       if (next.isActive) return true;
-      const activeAt = all.find(({ isActive }) => isActive)?.checkpoint?.position ?? -1n;
-      if (!force && activeAt > (next.checkpoint?.position ?? -1n)) return false;
+      if (
+        !mayReplace(
+          all.find(({ isActive }) => isActive),
+          next,
+          instead,
+        )
+      )
+        return false;
       await run(statements.giveUp(1));
       await run(statements.activate(id));
       return true;

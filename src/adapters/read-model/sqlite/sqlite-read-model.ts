@@ -26,7 +26,7 @@ import {
 import { searchableJson } from '../searchable-text.js';
 import { Deadline } from './deadline.js';
 import { countDevices, listDevices } from './fleet-queries.js';
-import { checkpointOf, proofText, rowOf, storedOf, superseded } from '../stored.js';
+import { checkpointOf, mayReplace, proofText, rowOf, storedOf, superseded } from '../stored.js';
 import { type GenerationRow, Statements } from './statements.js';
 
 /** The name of the file in its folder. */
@@ -82,7 +82,7 @@ export class SqliteReadModel implements ReadModel {
     );
   }
 
-  activate(id: number, { force = false }: { readonly force?: boolean } = {}): Promise<boolean> {
+  activate(id: number, { instead }: { readonly instead?: number | null } = {}): Promise<boolean> {
     return this.run(({ db, statements }) =>
       db
         .transaction(() => {
@@ -91,8 +91,7 @@ export class SqliteReadModel implements ReadModel {
           if (next === undefined) throw superseded(id);
           const active = all.find(({ isActive }) => isActive);
           if (active?.id === id) return true;
-          if (!force && (active?.checkpoint?.position ?? -1n) > (next.checkpoint?.position ?? -1n))
-            return false;
+          if (!mayReplace(active, next, instead)) return false;
           statements.forgetActive.run();
           statements.activate.run(id);
           return true;
