@@ -5,9 +5,11 @@ import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { type Logger } from 'pino';
 import { CommandIntake } from './adapters/bus/command-intake.strategy.js';
 import { Connections } from './adapters/http/connections.js';
+import { quickGets } from './adapters/http/quick-gets.js';
 import { createHttpAdapter, RejectedFilter } from './adapters/http/server.js';
 import { BUS, OBSERVER } from './adapters/http/tokens.js';
 import { AppModule } from './app.module.js';
+import { ReadReplica } from './application/read-replica.js';
 import { type Bus } from './application/ports/bus.js';
 import { readSettings, type Settings } from './config/settings.js';
 import { createLogger, NestLogger } from './observability/logger.js';
@@ -15,12 +17,15 @@ import { type Metrics } from './observability/metrics.js';
 
 /** Starts the service; resolves when it takes commands and requests. Throws where it cannot start. */
 async function start(settings: Settings, logger: Logger): Promise<NestFastifyApplication> {
+  let reader: ReadReplica | null = null;
+  const ahead = quickGets(settings.TOPIC_PREFIX, (deviceId) => reader?.getNow(deviceId) ?? null);
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.create(settings, logger),
-    createHttpAdapter(settings.MAX_REQUEST_BYTES),
+    createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead),
     { logger: new NestLogger(logger), bodyParser: false, abortOnError: false },
   );
   try {
+    reader = app.get(ReadReplica);
     app.useGlobalFilters(new RejectedFilter(app.get<Metrics>(OBSERVER)));
     const description = new DocumentBuilder()
       .setTitle('Device State Replica')

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { type ReplicaEvent, type Origin } from '../replica/events.js';
 import { countBytes, evolve } from '../replica/evolve.js';
 import { type JsonValue } from '../replica/json.js';
+import { getDocumentHead } from '../replica/documents.js';
 import { emptyReplica, type Replica } from '../replica/replica.js';
 import {
   decodeStored,
@@ -87,13 +88,31 @@ export async function* readCommands(
   if (current !== null) yield current;
 }
 
+/** What a get is answered with, all but the time. */
+export interface Shown {
+  readonly version: number;
+  /** Time of the last event, milliseconds since the epoch. */
+  readonly timestamp: number;
+  /** The document up to the value of its timestamp: UTF-8, one character for each byte. */
+  readonly head: string;
+}
+
+interface Kept {
+  readonly replica: Replica;
+  /** Null: nobody asked since the replica was put back. */
+  readonly shown: Shown | null;
+}
+
+/** What a {@link Kept} takes besides its replica and the document's bytes. */
+const SHOWN_BYTES = 200;
+
 /**
  * The current replicas: those in memory, and the rest by folding their streams from the latest snapshot on. Whoever takes a replica owns it, and
  * may change it in place; it is in the cache again once it is put back, which its taker does only when the store has
  * all that the replica shows.
  */
 export class Replicas {
-  private readonly cache: LRUCache<string, Replica>;
+  private readonly cache: LRUCache<string, Kept>;
 
   /**
    * @param maxBytes the most that cached replicas may take, by estimate; 0 keeps none
@@ -105,7 +124,7 @@ export class Replicas {
     maxBytes: number,
     private readonly snapshots?: Snapshots,
   ) {
-    this.cache = new LRUCache({ maxSize: Math.max(1, maxBytes), sizeCalculation: estimateBytes });
+    this.cache = new LRUCache({ maxSize: Math.max(1, maxBytes), sizeCalculation: bytesOf });
   }
 
   hits = 0;
@@ -118,14 +137,34 @@ export class Replicas {
 
   /** The cached replica, which is the taker's from now on; undefined: it must be loaded. */
   takeCached(deviceId: string): Replica | undefined {
-    const replica = this.cache.get(deviceId);
-    if (replica === undefined) {
+    const kept = this.cache.get(deviceId);
+    if (kept === undefined) {
       this.misses++;
       return undefined;
     }
     this.hits++;
     this.cache.delete(deviceId);
-    return replica;
+    return kept.replica;
+  }
+
+  /**
+   * What a get of the device is answered with now, where that can be told without waiting: the replica is in the cache,
+   * exists, and the store tells at once that nothing was recorded since. The document is rendered once and kept beside
+   * the replica until somebody takes it. Null: it must be taken.
+   */
+  show(deviceId: string): Shown | null {
+    const kept = this.cache.get(deviceId);
+    if (kept === undefined || !kept.replica.exists) return null;
+    const { replica } = kept;
+    if (this.store.knownRevision?.(streamOf(deviceId)) !== replica.revision) return null;
+    this.hits++;
+    if (kept.shown !== null) return kept.shown;
+    const { version, timestamp } = replica;
+    const shown = { version, timestamp, head: Buffer.from(getDocumentHead(replica)).toString('latin1') };
+    const withShown = { replica, shown };
+    // What is too large for the cache would push the replica out of it, too.
+    if (bytesOf(withShown) <= this.cache.maxSize) this.cache.set(deviceId, withShown);
+    return shown;
   }
 
   /**
@@ -192,8 +231,12 @@ export class Replicas {
 
   putBack(replica: Replica): void {
     // A device that has no events is made in no time, and asking for many such must not push out the real ones.
-    if (replica.revision >= 0) this.cache.set(replica.deviceId, replica);
+    if (replica.revision >= 0) this.cache.set(replica.deviceId, { replica, shown: null });
   }
+}
+
+function bytesOf({ replica, shown }: Kept): number {
+  return estimateBytes(replica) + (shown === null ? 0 : SHOWN_BYTES + shown.head.length);
 }
 
 /**

@@ -21,8 +21,11 @@ function ending(stamp: Stamp): string {
 }
 
 function timeAndToken(timestamp: number, clientToken: string | undefined): string {
-  const token = clientToken === undefined ? '' : `,"clientToken":${JSON.stringify(clientToken)}`;
-  return `"timestamp":${timestamp}${token}}`;
+  return `"timestamp":${timestamp}${tokenMember(clientToken)}}`;
+}
+
+function tokenMember(clientToken: string | undefined): string {
+  return clientToken === undefined ? '' : `,"clientToken":${JSON.stringify(clientToken)}`;
 }
 
 /** One leaf's metadata. */
@@ -120,6 +123,11 @@ export function documentsDocument(
 
 /** The answer to a get. The replica exists. */
 export function getDocument(replica: Replica, timestamp: number, clientToken?: string): string {
+  return `${getDocumentHead(replica)}${timestamp}${tokenMember(clientToken)}}`;
+}
+
+/** The answer to a get up to the value of its timestamp: all of it that changes with the replica alone. */
+export function getDocumentHead(replica: Replica): string {
   const state: [string, string][] = [];
   const metadata: [string, string][] = [];
   for (const name of ['desired', 'reported'] as const) {
@@ -131,12 +139,7 @@ export function getDocument(replica: Replica, timestamp: number, clientToken?: s
     state.push(['delta', JSON.stringify(replica.delta)]);
     metadata.push(['delta', metadataOf(replica.delta, replica.desiredMeta)]);
   }
-  const stamp = {
-    version: replica.version,
-    timestamp,
-    ...(clientToken === undefined ? {} : { clientToken }),
-  };
-  return `{"state":${members(state)},"metadata":${members(metadata)},${ending(stamp)}`;
+  return `{"state":${members(state)},"metadata":${members(metadata)},"version":${replica.version},"timestamp":`;
 }
 
 /** The answer to an accepted delete. */

@@ -202,5 +202,21 @@ export function appendContract(store: StoreOf): void {
       expect(recorded.map(({ revision }) => revision)).toEqual(Array.from({ length: 50 }, (_, n) => n));
       expect(new Set(idsOf(recorded)).size).toBe(50);
     });
+
+    it('tells at once where a stream stands, if it does at all', async () => {
+      if (store().knownRevision === undefined) return;
+      const known = (stream: string): number | null | undefined => store().knownRevision?.(stream);
+      const [stream, other] = [newStream(), newStream()];
+      expect(known(stream)).toBe(NO_STREAM);
+      await appendOne(store(), stream, NO_STREAM, newEvents(3));
+      expect(known(stream)).toBe(2);
+      await appendOne(store(), stream, 0, newEvents(1));
+      expect(known(stream)).toBe(2);
+      await appendOne(store(), stream, 2, newEvents(1));
+      await appendOne(store(), other, NO_STREAM, newEvents(1));
+      expect([known(stream), known(other), known(newStream())]).toEqual([3, 0, NO_STREAM]);
+      await store().close();
+      expect(known(stream)).toBeNull();
+    });
   });
 }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { raw, rawGet, RestClient } from '../support/http.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
@@ -162,6 +163,70 @@ describe('the REST API', () => {
     it.each(['', '/get', '/delta'])('says which device /state/{id}%s does not know', async (path) => {
       const answer = await rest.get(`/state/nobody${path}`);
       expect([answer.status, answer.body['message']]).toEqual([404, "No state exists for device: 'nobody'"]);
+    });
+  });
+
+  describe('GET /state/{id} of what is known at once', () => {
+    const plain = (id: string, query = '', headers = ''): Promise<string> =>
+      raw(service.url, `GET /state/${id}${query} HTTP/1.1\r\nhost: x\r\n${headers}connection: close\r\n\r\n`);
+    const withoutTime = (answer: string): string =>
+      answer.replace(/^Date: .*$/m, '').replace(/"timestamp":\d+\}$/, '');
+
+    it('is the same bytes as what the route itself answers', async () => {
+      const documents = fc.sample(
+        fc.dictionary(
+          fc.stringMatching(/^[a-zé😀"\\]{1,5}$/u),
+          fc.oneof(fc.integer(), fc.string({ unit: 'grapheme' })),
+        ),
+        { numRuns: 40, seed: 4 },
+      );
+      for (const [index, reported] of documents.entries()) {
+        const id = `same-${index}`;
+        const accepted = await rest.update(id, { state: { reported, desired: { a: 1, é: '😀' } } });
+        expect([200, 400]).toContain(accepted.status);
+        if (accepted.status !== 200) continue;
+        const [first, again, routed] = [await plain(id), await plain(id), await plain(id, '?')];
+        expect(withoutTime(first)).toBe(withoutTime(routed));
+        expect(withoutTime(again)).toBe(withoutTime(routed));
+        expect(routed).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+        for (const known of ['"1"', 'W/"1", "7"', '*', '"2"']) {
+          const asked = `If-None-Match: ${known}\r\n`;
+          expect(withoutTime(await plain(id, '', asked))).toBe(withoutTime(await plain(id, '?', asked)));
+        }
+      }
+    }, 120_000);
+
+    it('never shows less than what was accepted, whoever else writes and reads', async () => {
+      const work = async (id: string): Promise<void> => {
+        for (let n = 1; n <= 30; n++) {
+          const { body } = await rest.report(id, { n });
+          const answers = await Promise.all([rest.get(`/state/${id}`), rest.get(`/state/${id}`)]);
+          for (const { status, headers, body: shown } of answers) {
+            expect(status).toBe(200);
+            expect(shown['version']).toBeGreaterThanOrEqual(body['version'] as number);
+            expect(headers.get('etag')).toBe(`"${String(shown['version'])}"`);
+          }
+        }
+      };
+      const ids = Array.from({ length: 20 }, (_, index) => `mine-${index}`);
+      // Two writers a device: the second one's updates come between the first one's answer and its read.
+      await Promise.all([...ids, ...ids].map(work));
+      for (const id of ids) expect((await rest.get(`/state/${id}`)).body['version']).toBe(60);
+    }, 120_000);
+
+    it('is 404 from the moment that a delete is answered, and shows what comes after it', async () => {
+      await rest.report('gone-again', { a: 1 });
+      expect((await rest.get('/state/gone-again')).status).toBe(200);
+      await rest.delete('gone-again');
+      expect((await rest.get('/state/gone-again')).status).toBe(404);
+      await rest.report('gone-again', { b: 2 });
+      expect((await rest.get('/state/gone-again')).body).toMatchObject({
+        version: 2,
+        state: { reported: { b: 2 } },
+      });
+      expect((await rest.get('/state/gone-again?version=1')).body).toMatchObject({
+        state: { reported: { a: 1 } },
+      });
     });
   });
 

@@ -111,6 +111,10 @@ export class FaultyEventStore implements EventStore {
     yield* this.inner.readStream(stream, options);
   }
 
+  knownRevision(stream: string): number | null {
+    return this.unreadable.has(stream) ? null : this.inner.knownRevision(stream);
+  }
+
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent> {
     return this.inner.readAll(options);
   }

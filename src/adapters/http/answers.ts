@@ -8,7 +8,7 @@ import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal, refusals } from '../../replica/commands.js';
 import { isObject, type JsonValue, own } from '../../replica/json.js';
 import { isDeviceId } from '../../replica/limits.js';
-import { etagOf, goneSignal, sendDocument, sendRefusal } from './replies.js';
+import { etagOf, goneSignal, matchesEtag, sendDocument, sendRefusal } from './replies.js';
 import { BUS, OBSERVER } from './tokens.js';
 
 /** What a client sends that goes with the command, whatever bus carries it. */
@@ -90,7 +90,7 @@ export class Answers {
       if (reading === null) return sendRefusal(reply, refusals.notFound(deviceId));
       const etag = etagOf(reading.version);
       void reply.header('etag', etag).header('cache-control', 'no-cache');
-      if (matches(request.headers['if-none-match'], etag)) {
+      if (matchesEtag(request.headers['if-none-match'], etag)) {
         void reply.status(HttpStatus.NOT_MODIFIED).send();
       } else if (reading.document === null) {
         void reply.status(HttpStatus.NO_CONTENT).send();
@@ -147,10 +147,4 @@ export class Answers {
     this.observer.failed('http', error);
     return { code: 500, message: 'Internal error' };
   }
-}
-
-/** If-None-Match: a list of ETags, weak or strong, or `*`. */
-function matches(header: string | undefined, etag: string): boolean {
-  if (header === undefined) return false;
-  return header.split(',').some((part) => part.trim() === '*' || part.trim().replace(/^W\//, '') === etag);
 }

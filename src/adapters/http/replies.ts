@@ -2,7 +2,7 @@ import { type FastifyReply } from 'fastify';
 import { type Refusal } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
 
-const JSON_TYPE = 'application/json; charset=utf-8';
+export const JSON_TYPE = 'application/json; charset=utf-8';
 
 export function sendDocument(reply: FastifyReply, status: number, document: string | Buffer): void {
   void reply.status(status).header('content-type', JSON_TYPE).send(document);
@@ -18,6 +18,12 @@ export function sendRefusal(reply: FastifyReply, refusal: Refusal, clientToken?:
 /** An ETag is the version: the same for every representation of it. */
 export function etagOf(version: number): string {
   return `"${version}"`;
+}
+
+/** If-None-Match: a list of ETags, weak or strong, or `*`. */
+export function matchesEtag(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false;
+  return header.split(',').some((part) => part.trim() === '*' || part.trim().replace(/^W\//, '') === etag);
 }
 
 /** Aborts when the client's connection is gone before it was answered. */

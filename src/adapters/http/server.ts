@@ -1,23 +1,44 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyError, type FastifyReply } from 'fastify';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
 import { type Observer } from '../../application/ports/observer.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { sendRefusal } from './replies.js';
 
+/** How long a whole request may take to arrive. */
+const REQUEST_TIMEOUT_MS = 60_000;
+/** How long a connection may rest between two requests. Longer than common load balancers do, which must end it first. */
+const KEEP_ALIVE_MS = 72_000;
+
+/** Answers a request there and then, and tells whether it did. Never throws. */
+export type AnswersAhead = (request: IncomingMessage, response: ServerResponse) => boolean;
+
 /**
  * Fastify, set up so that a body reaches the command's own reader as the bytes that were sent.
  *
  * @param maxRequestBytes a larger body is refused before it is read: 413
+ * @param ahead is offered every request before Fastify sees it, until the service stops
  */
-export function createHttpAdapter(maxRequestBytes: number): FastifyAdapter {
+export function createHttpAdapter(maxRequestBytes: number, ahead: AnswersAhead): FastifyAdapter {
+  let isClosing = false;
   const adapter = new FastifyAdapter({
+    serverFactory: (handler: RequestListener) => {
+      const server = createServer((request, response) => {
+        if (isClosing || !ahead(request, response)) handler(request, response);
+      });
+      // Fastify sets these on servers of its own alone.
+      server.requestTimeout = REQUEST_TIMEOUT_MS;
+      server.keepAliveTimeout = KEEP_ALIVE_MS;
+      return server;
+    },
     bodyLimit: maxRequestBytes,
     // Idle keep-alive connections must not hold up a stop.
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 512 },
-    requestTimeout: 60_000,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
     // Answered below, as every other refusal.
     return503OnClosing: false,
     clientErrorHandler: refuseRaw,
@@ -29,7 +50,6 @@ export function createHttpAdapter(maxRequestBytes: number): FastifyAdapter {
     },
   });
   const instance = adapter.getInstance();
-  let isClosing = false;
   instance.addHook('preClose', (done) => {
     isClosing = true;
     done();

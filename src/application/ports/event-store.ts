@@ -173,6 +173,14 @@ export interface EventStore extends EventLog {
    */
   append(appends: readonly StreamAppend[]): Promise<AppendResult[]>;
 
+  /**
+   * The revision at which the stream stands now, {@link NO_STREAM} where it does not exist: never less than what any
+   * writer was told `appended`. Null: it cannot be told at once, or the store is closed; a read tells. Never throws.
+   *
+   * Absent where other processes may append at the same time, since only the store itself can tell there.
+   */
+  knownRevision?(stream: string): number | null;
+
   /** Null when the store takes appends now; otherwise why not, in one line. */
   health(): Promise<string | null>;
 

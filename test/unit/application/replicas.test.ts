@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { MemoryEventStore } from '../../../src/adapters/event-store/memory/memory-event-store.js';
+import { type NewEvent } from '../../../src/application/ports/event-store.js';
 import { Replicas } from '../../../src/application/replicas.js';
 import { decide } from '../../../src/replica/decide.js';
 import { evolve } from '../../../src/replica/evolve.js';
@@ -59,4 +60,32 @@ describe('the cache of replicas', () => {
     expect(replicas.takeCached('device-0')).toBeUndefined();
     expect(replicas.takeCached('device-1999')?.deviceId).toBe('device-1999');
   });
+
+  it('counts the documents that it keeps, and none that would push its replica out', async () => {
+    const store = new MemoryEventStore();
+    const replica = updated('device-0', 20);
+    await store.append([{ stream: 'deviceState-device-0', expectedRevision: -1, events: twoEvents() }]);
+    const shownBy = (maxBytes: number): [before: number, after: number, shown: string] => {
+      const replicas = new Replicas(store, new RecordingObserver(), maxBytes);
+      replicas.putBack(replica);
+      const before = replicas.size.bytes;
+      const { head } = replicas.show('device-0') ?? { head: '' };
+      expect(replicas.size.count).toBe(1);
+      return [before, replicas.size.bytes, head];
+    };
+    const [before, after, head] = shownBy(1 << 20);
+    expect(head.length).toBeGreaterThan(500);
+    expect(after - before).toBeGreaterThanOrEqual(head.length);
+    expect(shownBy(before)).toEqual([before, before, head]);
+  });
 });
+
+/** What {@link updated} stands for in the store: the cache asks for their number alone. */
+function twoEvents(): NewEvent[] {
+  return ['1', '2'].map((end) => ({
+    id: `00000000-0000-4000-8000-00000000000${end}`,
+    type: 'ReportedStateChanged',
+    data: Buffer.from('{}'),
+    metadata: Buffer.from('{}'),
+  }));
+}

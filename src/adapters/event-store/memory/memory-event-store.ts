@@ -85,6 +85,10 @@ export class MemoryEventStore implements EventStore {
     return { kind: 'appended', revision: current + events.length };
   }
 
+  knownRevision(stream: string): number | null {
+    return this.closed ? null : (this.storage.streams.get(stream)?.length ?? 0) + NO_STREAM;
+  }
+
   async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncGenerator<RecordedEvent> {
     this.throwIfClosed();
     checkCount('from', options.from);

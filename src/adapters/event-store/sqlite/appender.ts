@@ -74,6 +74,16 @@ export class SqliteAppender {
     return this.nextPosition - 1;
   }
 
+  /** The revision at which a stream stands, {@link NO_STREAM} where it does not exist; null: the file cannot be read. */
+  revisionOf(stream: string): number | null {
+    try {
+      return this.entryOf(stream)?.revision ?? NO_STREAM;
+    } catch {
+      // Whoever reads the stream is told what is wrong.
+      return null;
+    }
+  }
+
   /**
    * Decides and records all that is pending in one transaction, and fills in its results. Where the transaction
    * fails, all of them are `failed`, the conflicts too: what they conflicted with may be what was rolled back.

@@ -133,6 +133,11 @@ export class SqliteEventStore implements EventStore {
     return BigInt(this.appender.lastPosition);
   }
 
+  /** Known here alone, and at once: the folder's lock keeps every other writer out. */
+  knownRevision(stream: string): number | null {
+    return this.closed ? null : this.appender.revisionOf(stream);
+  }
+
   async health(): Promise<string | null> {
     if (this.closed) return closedError().message;
     const { path } = this.opened;

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { quickGets } from '../../../src/adapters/http/quick-gets.js';
+import { type ReadyReading } from '../../../src/application/read-replica.js';
+import { raw } from '../../support/http.js';
+
+const document = '{"state":{"reported":{"é":"😀"}}}';
+const lamp: ReadyReading = { version: 7, bytes: Buffer.from(document).toString('latin1') };
+
+describe('gets that are answered ahead of the routes', () => {
+  let server: Server;
+  let url: string;
+  let read: (deviceId: string) => ReadyReading | null;
+  beforeAll(async () => {
+    const ahead = quickGets('state', (deviceId) => read(deviceId));
+    server = createServer((request, response) => {
+      if (!ahead(request, response)) response.writeHead(299).end('route');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  beforeEach(() => {
+    read = (deviceId) => (deviceId === 'lamp' ? lamp : null);
+  });
+  afterAll(() => {
+    server.close();
+  });
+
+  const ask = (line: string, headers = '', body = ''): Promise<string> =>
+    raw(url, `${line} HTTP/1.1\r\nhost: x\r\n${headers}connection: close\r\n\r\n${body}`);
+
+  it('sends the bytes, with their number, type and version', async () => {
+    const answer = await ask('GET /state/lamp');
+    const length = Buffer.byteLength(document);
+    expect(answer.replace(/^Date: .*$/m, 'Date')).toBe(
+      `HTTP/1.1 200 OK\r\netag: "7"\r\ncache-control: no-cache\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${length}\r\nDate\r\nConnection: close\r\n\r\n${document}`,
+    );
+  });
+
+  it.each([
+    ['"7"', 304],
+    ['W/"7"', 304],
+    ['"1", "7"', 304],
+    ['*', 304],
+    ['"6"', 200],
+  ])('answers If-None-Match: %s with %d', async (etag, status) => {
+    const answer = await ask('GET /state/lamp', `If-None-Match: ${etag}\r\n`);
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer.endsWith(status === 200 ? document : '\r\n\r\n')).toBe(true);
+  });
+
+  it('heeds every If-None-Match of several', async () => {
+    expect(await ask('GET /state/lamp', 'if-none-match: "1"\r\nif-none-match: "7"\r\n')).toMatch(
+      /^HTTP\/1.1 304 /,
+    );
+  });
+
+  it.each([
+    ['another device', 'GET /state/other'],
+    ['a query', 'GET /state/lamp?version=1'],
+    ['an empty query', 'GET /state/lamp?'],
+    ['a path below', 'GET /state/lamp/get'],
+    ['a slash at the end', 'GET /state/lamp/'],
+    ['another prefix', 'GET /states/lamp'],
+    ['a device id in other writing', 'GET /state/l%61mp'],
+    ['a whole URL', 'GET http://x/state/lamp'],
+    ['HEAD', 'HEAD /state/lamp'],
+    ['DELETE', 'DELETE /state/lamp'],
+  ])('leaves %s to the routes', async (_, line) => {
+    expect(await ask(line)).toMatch(/^HTTP\/1.1 299 /);
+  });
+
+  it.each([
+    ['a content-length', 'Content-Length: 2\r\n', '{}'],
+    ['chunks', 'Transfer-Encoding: chunked\r\n', '0\r\n\r\n'],
+  ])('leaves a request with a body, by %s, to the routes', async (_, headers, body) => {
+    expect(await ask('GET /state/lamp', headers, body)).toMatch(/^HTTP\/1.1 299 /);
+  });
+
+  it('leaves what fails to the routes', async () => {
+    read = () => {
+      throw new Error('as the test asked');
+    };
+    expect(await ask('GET /state/lamp')).toMatch(/^HTTP\/1.1 299 /);
+  });
+});
