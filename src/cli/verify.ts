@@ -54,7 +54,8 @@ read model anew.
           progress.end(events);
           for (const line of lines) await output.write(`${line}\n`);
           const { rows, streams, findings, eventsBehind } = result;
-          const how = findings === 0 ? 'as the events say' : `${findings} differences`;
+          const how =
+            findings === 0 ? 'as the events say' : `${findings} difference${findings === 1 ? '' : 's'}`;
           const behind = eventsBehind === 0 ? 'up to date' : `${eventsBehind} events behind when this began`;
           await output.write(
             `Verified: ${rows} rows, ${streams} streams: ${how}; the read model was ${behind}\n`,
