@@ -1,6 +1,7 @@
 import { readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { type MessagePort } from 'node:worker_threads';
+import { silentLogger } from '../adapters/event-store/eventstoredb/logger.js';
 import { Backoff } from '../application/backoff.js';
 import { type EventLog } from '../application/ports/event-store.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
@@ -80,7 +81,8 @@ async function openBoth(
   let store: EventLog | null = null;
   while (!signal.aborted) {
     try {
-      store ??= await openEventLog(storeAddress, logger);
+      // That the store is away, and back, is told by the service's own connection to it: once, not twice.
+      store ??= await openEventLog(storeAddress, silentLogger);
       const model = await openReadModel(modelAddress, logger);
       return { store, model, leadership: openLeadership(modelAddress) };
     } catch (error) {
