@@ -57,6 +57,9 @@ interface Contender {
 
 const { Kafka, logLevel, Partitioners } = kafkajs;
 
+/** Whether the service keeps its read model meanwhile: what that costs commands is seen by setting it to `on`. */
+const projections = process.env['PROJECTIONS'] ?? 'off';
+
 /**
  * Commands a second of the service against a bare kafkajs program that consumes the same commands and produces two
  * messages for each. One real broker, alternating rounds. In a round the program is stopped (SIGSTOP), the commands
@@ -79,7 +82,7 @@ export async function runCommandContest(options: CommandContestOptions): Promise
   try {
     await Promise.all([admin.connect(), producer.connect()]);
     console.log(
-      `method: ${count} commands of 250-800 bytes a round, ${devices} devices (Zipf), ${partitions} partitions, acks all, the bare program in units of ${unit}; ${rounds} alternating rounds after one to warm up, medians`,
+      `method: ${count} commands of 250-800 bytes a round, ${devices} devices (Zipf), ${partitions} partitions, acks all, the bare program in units of ${unit}, PROJECTIONS=${projections}; ${rounds} alternating rounds after one to warm up, medians`,
     );
     contenders.push(await startBare(admin, brokers, unit));
     contenders.push(await startService(brokers, dataDir, options.serviceEnv ?? {}));
@@ -140,6 +143,8 @@ async function startService(
     DATA_DIR: dataDir,
     PORT: '0',
     LOG_LEVEL: 'info',
+    // Else it would project on into the rounds of the bare program, on the one core that both have.
+    PROJECTIONS: projections,
     ...env,
   });
   await untilLine(child, (line) => line.includes('is ready'));
