@@ -1,6 +1,7 @@
 import { Backoff } from './backoff.js';
 import { groupCommands, lastPosition, type LogCommand, type LogDamage } from './log-commands.js';
 import { Pacer } from './pacing.js';
+import { type OnRetry } from './patience.js';
 import { EventStoreError, type EventStore } from './ports/event-store.js';
 import { type CommandRenderer, Detail, type FleetKind, LAST_PART } from './render-commands.js';
 import { deferred, type Deferred, pause } from './timing.js';
@@ -63,7 +64,7 @@ export interface TailDependencies {
   readonly encode: Encode;
   /** The most that the latest outputs may take in memory. */
   readonly maxBytes: number;
-  readonly onRetry: (error: unknown, delayMs: number) => void;
+  readonly onRetry: OnRetry;
 }
 
 /** What an entry takes beside its bytes, roughly. */

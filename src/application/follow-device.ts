@@ -3,6 +3,7 @@ import { applyAndRespond } from '../replica/respond.js';
 import { streamOf } from '../replica/stored.js';
 import { Gate, Pacer } from './pacing.js';
 import { Past } from './past.js';
+import { type OnRetry, Patience, patiently } from './patience.js';
 import { type EventStore } from './ports/event-store.js';
 import { LAST_PART } from './render-commands.js';
 import { decode, readCommands, type Replicas } from './replicas.js';
@@ -38,7 +39,7 @@ export class DeviceSignals {
 
   constructor(
     private readonly store: EventStore,
-    private readonly onError: (error: unknown) => void,
+    readonly onRetry: OnRetry,
   ) {}
 
   /** Calls back at each growth of the device's stream, until the returned function is called. */
@@ -77,7 +78,7 @@ export class DeviceSignals {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        this.onError(error);
+        this.onRetry(error, RESUBSCRIBE_MS);
         await new Promise((resolve) => setTimeout(resolve, RESUBSCRIBE_MS));
       }
     }
@@ -103,9 +104,10 @@ export async function placeNow(store: EventStore, deviceId: string): Promise<Fol
 
 /**
  * The outputs of one device, from its log: after `from`, or from now on, without a gap, until the signal ends it.
- * The texts are those that the topics got, since they come from the same events.
+ * The texts are those that the topics got, since they come from the same events. While the store is away it waits, and
+ * then goes on.
  *
- * Throws `EventStoreError`.
+ * Throws `EventStoreError` where waiting does not help.
  */
 export async function* followDevice(
   store: EventStore,
@@ -124,10 +126,12 @@ export async function* followDevice(
   const onAbort = (): void => wake();
   signal.addEventListener('abort', onAbort);
   try {
-    const place = from ?? (await placeNow(store, deviceId));
+    const { onRetry } = signals;
+    const place = from ?? (await patiently(() => placeNow(store, deviceId), signal, onRetry));
     const past = new Past(store, replicas, signal);
-    const before = await folds.run(() => replicaBefore(store, past, deviceId, place), signal);
-    const { replica, after } = before;
+    const fold = (): ReturnType<typeof replicaBefore> => replicaBefore(store, past, deviceId, place);
+    const { replica, after } = await patiently(() => folds.run(fold, signal), signal, onRetry);
+    const patience = new Patience(signal, onRetry);
     while (!signal.aborted) {
       if (!grown) {
         await new Promise<void>((resolve) => {
@@ -137,7 +141,14 @@ export async function* followDevice(
         continue;
       }
       grown = false;
-      yield* newOutputs(store, replica, after);
+      try {
+        yield* newOutputs(store, replica, after);
+        patience.reset();
+      } catch (error) {
+        await patience.after(error);
+        // What was yielded is in the replica, so it goes on behind it.
+        grown = true;
+      }
     }
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -1,4 +1,3 @@
-import { Backoff } from './backoff.js';
 import {
   type Encode,
   entryOf,
@@ -9,10 +8,10 @@ import {
 } from './fleet-tail.js';
 import { asItems, groupCommands, lastPosition, positionBefore } from './log-commands.js';
 import { Gate, Pacer } from './pacing.js';
-import { EventStoreError, type EventStore } from './ports/event-store.js';
+import { type EventStore } from './ports/event-store.js';
+import { type OnRetry, patiently } from './patience.js';
 import { CommandRenderer, type Detail, detailOf, type FleetKind, LAST_PART } from './render-commands.js';
 import { type Replicas } from './replicas.js';
-import { pause } from './timing.js';
 
 export interface FleetFilter {
   /** What the device ids begin with; empty: all. */
@@ -62,7 +61,7 @@ export class FollowFleet {
   private readonly renderer: CommandRenderer;
   private readonly gate = new Gate(MAX_READING, Infinity);
   private readonly encode: Encode;
-  private readonly onRetry: TailDependencies['onRetry'];
+  private readonly onRetry: OnRetry;
   private readonly store: EventStore;
   private readonly batchBytes: number;
   private count = 0;
@@ -133,9 +132,10 @@ export class FollowFleet {
         const recent = isMidway ? null : this.tail.after(place.position);
         setBehind(recent === null && !isMidway);
         const from = place;
+        const read = (): Promise<FleetBatch> => this.readLog(owner, from, filter, detail, signal);
         const batch =
           recent === null
-            ? await this.patiently(signal, () => this.readLog(owner, from, filter, detail, signal))
+            ? await patiently(() => this.gate.run(read, signal), signal, this.onRetry)
             : this.takeRecent(recent, place, filter);
         if (signal.aborted) return;
         const hasMoved = batch.place.position !== place.position || batch.place.part !== place.part;
@@ -149,21 +149,6 @@ export class FollowFleet {
       setBehind(false);
       signal.removeEventListener('abort', isAborted);
       leave();
-    }
-  }
-
-  /** In its turn, and again where the store is away. */
-  private async patiently(signal: AbortSignal, read: () => Promise<FleetBatch>): Promise<FleetBatch> {
-    const backoff = new Backoff();
-    for (;;) {
-      try {
-        return await this.gate.run(read, signal);
-      } catch (error) {
-        if (!(error instanceof EventStoreError) || !error.canRetry) throw error;
-        const delayMs = backoff.nextDelayMs();
-        this.onRetry(error, delayMs);
-        await pause(delayMs, signal);
-      }
     }
   }
 

@@ -135,6 +135,8 @@ function suite(brokers: string, openStore: OpenRunStore): void {
     await send('update', 'followed', { state: { reported: { n: 1 } } });
     await tap.has(1, topic('update.accepted'), 'followed');
     expect((await shown('followed')).body).toMatchObject({ version: 1 });
+    // What is recorded comes from the store, however late it answers; a refusal comes at once.
+    await stream.has(3);
     await send('update', 'followed', { state: { reported: { n: 1 } }, version: 9 });
     await stream.has(4);
     expect(stream.names).toEqual(['accepted', 'delta', 'documents', 'rejected']);

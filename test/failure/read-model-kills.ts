@@ -44,6 +44,8 @@ export interface KillOptions {
   readonly addressOf: (dataDir: string) => ReadModelAddress;
   /** The longest that a step of SQLite or PostgreSQL usually takes, roughly. */
   readonly stepMs: number;
+  /** Resolves when nothing more is done on behalf of a process that is gone. A server may still be committing. */
+  readonly isOver?: () => Promise<void>;
   /** All that is stored for the readers, in the order of its keys, without the generation. */
   readonly dump?: (dataDir: string) => string;
 }
@@ -128,7 +130,13 @@ async function expectFold(
  * Kills so many processes, one after the other, that project into this read model and rebuild it. After each, readers
  * see exactly what the events up to the checkpoint fold to; at the end, a fresh rebuild shows the same bytes.
  */
-export async function surviveKills({ killCount, addressOf, stepMs, dump }: KillOptions): Promise<void> {
+export async function surviveKills({
+  killCount,
+  addressOf,
+  stepMs,
+  isOver,
+  dump,
+}: KillOptions): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'read-model-kills-'));
   const address = addressOf(dataDir);
   const seed = Number(process.env['KILL_SEED'] ?? Date.now() % 2 ** 31);
@@ -151,6 +159,7 @@ export async function surviveKills({ killCount, addressOf, stepMs, dump }: KillO
         random,
       );
       hits.set(last, (hits.get(last) ?? 0) + 1);
+      await isOver?.();
       const model = await openReadModel(address, logger);
       await expectFold(log, model, await positionOf(model));
       await model.close();

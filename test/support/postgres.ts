@@ -86,6 +86,15 @@ export async function projectorOf(url: string): Promise<{ name: string; pid: num
   return row ?? null;
 }
 
+/** How many sessions of this `application_name` the server has. The asker's own is not counted. */
+export async function sessionCountOf(url: string, name: string): Promise<number> {
+  const { rows } = await query(
+    url,
+    `SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name = '${name}' AND pid <> pg_backend_pid()`,
+  );
+  return (rows as { count: number }[])[0]?.count ?? 0;
+}
+
 /** The same database under another name of the sessions, or with other options. */
 export function withOption(url: string, name: string, value: string): string {
   return `${url}${url.includes('?') ? '&' : '?'}${name}=${encodeURIComponent(value)}`;

@@ -43,7 +43,7 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
     @Inject(Replicas) private readonly replicas: Replicas,
     private readonly streams: EventStreams,
   ) {
-    this.signals = new DeviceSignals(store, (error) => observer.retrying('follow', error, 1000));
+    this.signals = new DeviceSignals(store, (error, delayMs) => observer.retrying('follow', error, delayMs));
   }
 
   async beforeApplicationShutdown(): Promise<void> {

@@ -29,7 +29,6 @@ const RETRY_MS = 2000;
 const ENDS: Readonly<Record<Exclude<FollowerEnd, 'left'>, { message: string; canResume: boolean }>> = {
   slow: { message: 'The events were not read fast enough; go on with Last-Event-ID', canResume: true },
   stopping: { message: 'The service is stopping; go on with Last-Event-ID', canResume: true },
-  unavailable: { message: 'The event store is not available now; go on with Last-Event-ID', canResume: true },
   failed: { message: 'The history cannot be read', canResume: false },
 };
 
@@ -167,9 +166,7 @@ export class EventStream {
 
 /** The end that an error of following is. */
 function endOf(error: unknown): FollowerEnd {
-  if (!(error instanceof EventStoreError)) return 'failed';
-  if (error.code === 'closed') return 'stopping';
-  return error.canRetry ? 'unavailable' : 'failed';
+  return error instanceof EventStoreError && error.code === 'closed' ? 'stopping' : 'failed';
 }
 
 const TOO_MANY: Refusal = {
@@ -235,7 +232,6 @@ export class EventStreams implements BeforeApplicationShutdown {
   private fail(stream: EventStream, error: unknown): void {
     const end = endOf(error);
     if (end === 'failed') this.observer.failed('follow', error);
-    else if (end === 'unavailable') this.observer.retrying('follow', error, RETRY_MS);
     stream.stop(end);
   }
 }

@@ -3,9 +3,9 @@ export type StreamKind = 'device' | 'fleet';
 
 /**
  * Why an event stream ended. `left`: the reader went · `slow`: it took nothing for too long, or too much waited for it ·
- * `stopping`: the service stops · `unavailable`: the event store is away · `failed`: the history cannot be read.
+ * `stopping`: the service stops · `failed`: the history cannot be read. While the event store is away, streams wait.
  */
-export type FollowerEnd = 'left' | 'slow' | 'stopping' | 'unavailable' | 'failed';
+export type FollowerEnd = 'left' | 'slow' | 'stopping' | 'failed';
 
 /** What the streams of events tell of themselves, for metrics. No call throws or waits. */
 export interface FollowerObserver {

@@ -6,6 +6,7 @@ import {
   type FollowPosition,
   parseFollowId,
 } from '../../../src/application/follow-device.js';
+import { EventStoreError } from '../../../src/application/ports/event-store.js';
 import { CommandLog } from '../../support/command-log.js';
 import { ReplicaProcess } from '../../support/replica-process.js';
 
@@ -183,6 +184,41 @@ describe('followDevice', () => {
     const follower = following.start('a');
 
     await expect(follower.ended).rejects.toMatchObject({ code: 'corrupt' });
+  });
+
+  it('stays while the store is away, wherever it has come to, and misses and repeats nothing', async () => {
+    const { store } = following.service;
+    const followers = [following.start('a'), following.start('a', { revision: -1, part: 3 })];
+    await settled();
+    const read = store.readStream.bind(store);
+    let isAway = true;
+    let failedCount = 0;
+    // It breaks before the first event, or behind it.
+    store.readStream = async function* (stream, options) {
+      let left = failedCount % 2;
+      for await (const event of read(stream, options)) {
+        if (isAway && left-- === 0) {
+          failedCount++;
+          throw new EventStoreError('unavailable', 'the store is away');
+        }
+        yield event;
+      }
+    };
+    await following.send('a', temp(1), { state: { desired: { temp: 2 } } }, temp(2));
+    while (failedCount < 6) await turn();
+    const late = following.start('a', { revision: 0, part: 1 });
+    while (failedCount < 12) await turn();
+    isAway = false;
+
+    const sent = following.service.published;
+    for (const follower of [...followers, late])
+      await follower.has(follower === late ? sent.length - 2 : sent.length);
+    await settled();
+    for (const { got } of followers) {
+      expect(got.map(({ document }) => document)).toEqual(sent.map(({ value }) => String(value)));
+    }
+    expect(late.got).toEqual(followers[0]?.got.slice(2));
+    expect(following.errors.length).toBeGreaterThanOrEqual(12);
   });
 
   it('asks the store for nothing more when nobody follows any longer', async () => {
