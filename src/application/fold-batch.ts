@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Settled } from '../replica/convergence.js';
 import { jsonBytes } from '../replica/json.js';
-import { deviceOf } from '../replica/stored.js';
+import { deviceOf, streamOf } from '../replica/stored.js';
 import { type DeviceView, emptyView, evolveView, rowOfView, viewOfRow } from './device-view.js';
 import { Pacer } from './pacing.js';
 import { EventStoreError, type LogEntry, type RecordedEvent } from './ports/event-store.js';
@@ -35,7 +35,7 @@ export interface Folded {
 /** Some six times the JSON of its sections in memory, by estimate, with metadata and delta. */
 const BYTES_FACTOR = 6;
 const BYTES_PER_VIEW = 800;
-/** A view is weighed again after events of so many bytes, and of twice as many each time that it has not grown. */
+/** A view is weighed again after events of so many bytes, and of four times as many each time that it has not grown. */
 const WEIGH_AGAIN_BYTES = 2048;
 
 /** A view in memory, and what its sections took as JSON when they were last counted. */
@@ -53,10 +53,10 @@ interface Held {
  * cannot be written: then the folder is of no use any more.
  */
 export class BatchFolder {
-  /** Views that are as their rows are. */
+  /** Views that are as their rows are, by stream: events name it, and most of them by the same string. */
   private readonly cache: LRUCache<string, Held>;
   private readonly unwritten = new Set<Held>();
-  /** Those that are unwritten, and what the chunk in hand needs. */
+  /** Those that are unwritten, and what the chunk in hand needs, by stream. */
   private readonly held = new Map<string, Held>();
   private settled: Settled[] = [];
   private bytes = 0;
@@ -82,8 +82,8 @@ export class BatchFolder {
     const unchanged = new Set<Held>();
     const pacer = new Pacer();
     for (const item of items) {
-      const deviceId = deviceOfItem(item);
-      const held = deviceId === null ? undefined : this.held.get(deviceId);
+      const stream = streamOfItem(item);
+      const held = stream === null ? undefined : this.held.get(stream);
       if (held === undefined) {
         if ('damaged' in item) this.broke(null, item.damaged.reason);
         continue;
@@ -97,7 +97,7 @@ export class BatchFolder {
     }
     // They are as their rows are, and would only take room.
     for (const held of unchanged) {
-      if (!this.unwritten.has(held)) this.held.delete(held.view.replica.deviceId);
+      if (!this.unwritten.has(held)) this.held.delete(streamOf(held.view.replica.deviceId));
     }
   }
 
@@ -108,7 +108,7 @@ export class BatchFolder {
     for (const held of this.unwritten) {
       const row = rowOfView(held.view);
       rows.push(row);
-      this.cache.set(row.deviceId, held, { size: memoryOf(held) });
+      this.cache.set(streamOf(row.deviceId), held, { size: memoryOf(held) });
       if (pacer.isDue) await pacer.pause();
     }
     const { settled } = this;
@@ -131,28 +131,30 @@ export class BatchFolder {
     const before = held.counted;
     this.bytes -= memoryOf(held);
     held.counted = sectionBytes(held.view);
-    held.interval = held.counted > before * 1.2 ? WEIGH_AGAIN_BYTES : 2 * held.interval;
+    held.interval = held.counted > before * 1.2 ? WEIGH_AGAIN_BYTES : 4 * held.interval;
     held.untilCount = held.interval;
     this.bytes += memoryOf(held);
   }
 
   private async holdAllOf(items: readonly Item[]): Promise<void> {
-    const missing = new Set<string>();
+    const missing = new Map<string, string>();
     for (const item of items) {
-      const deviceId = deviceOfItem(item);
-      if (deviceId === null || this.held.has(deviceId) || missing.has(deviceId)) continue;
-      const cached = this.cache.get(deviceId);
-      if (cached === undefined) missing.add(deviceId);
-      else this.held.set(deviceId, cached);
+      const stream = streamOfItem(item);
+      if (stream === null || this.held.has(stream) || missing.has(stream)) continue;
+      const deviceId = deviceOf(stream);
+      if (deviceId === null) continue;
+      const cached = this.cache.get(stream);
+      if (cached === undefined) missing.set(stream, deviceId);
+      else this.held.set(stream, cached);
     }
     if (missing.size === 0) return;
-    for (const row of await this.model.load(this.generation, [...missing])) {
+    for (const row of await this.model.load(this.generation, [...missing.values()])) {
       const view = viewOfRow(row);
       if (view === null) throw new UnreadableRowError(row.deviceId);
-      this.held.set(row.deviceId, hold(view));
+      this.held.set(streamOf(row.deviceId), hold(view));
     }
-    for (const deviceId of missing) {
-      if (!this.held.has(deviceId)) this.held.set(deviceId, hold(emptyView(deviceId)));
+    for (const [stream, deviceId] of missing) {
+      if (!this.held.has(stream)) this.held.set(stream, hold(emptyView(deviceId)));
     }
   }
 
@@ -198,10 +200,9 @@ function sectionBytes({ replica, open }: DeviceView): number {
   return jsonBytes(replica.reported) + jsonBytes(replica.desired) + 100 * (open?.changes.size ?? 0);
 }
 
-/** Null: a damaged event of nobody knows whom, or a stream that is no device's. */
-function deviceOfItem(item: Item): string | null {
-  const { stream } = 'damaged' in item ? item.damaged : item;
-  return stream === null ? null : deviceOf(stream);
+/** Null: a damaged event of nobody knows whom. */
+function streamOfItem(item: Item): string | null {
+  return 'damaged' in item ? item.damaged.stream : item.stream;
 }
 
 /** @param next the revision that should have come */

@@ -16,7 +16,7 @@ import { Progress } from './progress.js';
 
 /** Nobody else waits for this process, so its batches are larger than the service's. */
 export const REBUILD_OPTIONS: ProjectOptions = {
-  batchCount: 250_000,
+  batchCount: 1_000_000,
   batchBytes: 128 * 1024 * 1024,
   delayMs: 100,
   cacheBytes: 256 * 1024 * 1024,

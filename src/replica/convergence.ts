@@ -64,32 +64,21 @@ export function closeLeaves(
   event: ReplicaEvent,
   changed: Changed,
   delta: JsonObject,
-): Settled[] {
-  const settled: Settled[] = [];
-  if (open.changes.size === 0) return settled;
-  const close = (version: number, outcome: Outcome): void => {
-    const change = open.changes.get(version);
-    if (change === undefined) return;
-    if (outcome !== 'reached') change[outcome]++;
-    if (--change.open > 0) return;
-    open.changes.delete(version);
-    settled.push({
-      version,
-      askedAt: change.askedAt,
-      settledAt: event.timestamp,
-      outcome: change.superseded > 0 ? 'superseded' : change.withdrawn > 0 ? 'withdrawn' : 'reached',
-    });
-  };
+): readonly Settled[] {
+  if (open.changes.size === 0) return NONE;
+  const closing: Closing = { changes: open.changes, at: event.timestamp, settled: [] };
   if (event.type === 'ReportedStateChanged') {
     // Without the section nothing is equal to anything.
-    if (event.state !== null) closeReached(open.leaves, event.state, delta, close);
+    if (event.state !== null) closeReached(open.leaves, event.state, delta, closing);
   } else if (event.type === 'ReplicaDeleted' || changed.desired === null) {
-    closeWithin(open.leaves, 'withdrawn', close);
+    closeWithin(open.leaves, 'withdrawn', closing);
   } else if (changed.desired !== undefined) {
-    closeChanged(open.leaves, changed.desired, close);
+    closeChanged(open.leaves, changed.desired, closing);
   }
-  return settled;
+  return closing.settled;
 }
+
+const NONE: readonly Settled[] = [];
 
 /**
  * Opens the leaves that an event puts into desired and that reported has not. To be called after {@link closeLeaves}.
@@ -119,56 +108,75 @@ export function openLeaves(
   return { version, askedAt: timestamp, settledAt: timestamp, outcome: 'reached' };
 }
 
-type Close = (version: number, outcome: Outcome) => void;
+/** What is closed together, by one event. */
+interface Closing {
+  readonly changes: Map<number, OpenChange>;
+  readonly at: number;
+  readonly settled: Settled[];
+}
+
+function closeLeaf({ changes, at, settled }: Closing, version: number, outcome: Outcome): void {
+  const change = changes.get(version);
+  if (change === undefined) return;
+  if (outcome !== 'reached') change[outcome]++;
+  if (--change.open > 0) return;
+  changes.delete(version);
+  settled.push({
+    version,
+    askedAt: change.askedAt,
+    settledAt: at,
+    outcome: change.superseded > 0 ? 'superseded' : change.withdrawn > 0 ? 'withdrawn' : 'reached',
+  });
+}
 
 /** Of what a report names, what the delta holds no more is equal now. */
 function closeReached(
   leaves: OpenLeaves,
   patch: JsonObject,
   delta: JsonObject | undefined,
-  close: Close,
+  closing: Closing,
 ): void {
   for (const key of Object.keys(patch)) {
     const node = own(leaves, key);
     if (node === undefined) continue;
     const outstanding = delta && own(delta, key);
     if (outstanding === undefined) {
-      closeNode(node, 'reached', close);
+      closeNode(node, 'reached', closing);
       delete leaves[key];
     } else if (typeof node === 'object') {
       const inner = patch[key] as JsonValue;
       // Where it is no object, what is wanted in it is as far from being reported as it was.
       if (!isObject(inner)) continue;
-      closeReached(node, inner, isObject(outstanding) ? outstanding : undefined, close);
+      closeReached(node, inner, isObject(outstanding) ? outstanding : undefined, closing);
       if (isEmpty(node)) delete leaves[key];
     }
   }
 }
 
 /** Where desired really changed, no open leaf stays what it was. */
-function closeChanged(leaves: OpenLeaves, change: JsonObject, close: Close): void {
+function closeChanged(leaves: OpenLeaves, change: JsonObject, closing: Closing): void {
   for (const key of Object.keys(change)) {
     const node = own(leaves, key);
     if (node === undefined) continue;
     const inner = change[key] as JsonValue;
     if (typeof node === 'object' && isObject(inner)) {
-      closeChanged(node, inner, close);
+      closeChanged(node, inner, closing);
       if (!isEmpty(node)) continue;
     } else {
-      closeNode(node, inner === null ? 'withdrawn' : 'superseded', close);
+      closeNode(node, inner === null ? 'withdrawn' : 'superseded', closing);
     }
     delete leaves[key];
   }
 }
 
-function closeNode(node: number | OpenLeaves, outcome: Outcome, close: Close): void {
-  if (typeof node === 'number') close(node, outcome);
-  else closeWithin(node, outcome, close);
+function closeNode(node: number | OpenLeaves, outcome: Outcome, closing: Closing): void {
+  if (typeof node === 'number') closeLeaf(closing, node, outcome);
+  else closeWithin(node, outcome, closing);
 }
 
-function closeWithin(leaves: OpenLeaves, outcome: Outcome, close: Close): void {
+function closeWithin(leaves: OpenLeaves, outcome: Outcome, closing: Closing): void {
   for (const key of Object.keys(leaves)) {
-    closeNode(leaves[key] as number | OpenLeaves, outcome, close);
+    closeNode(leaves[key] as number | OpenLeaves, outcome, closing);
     delete leaves[key];
   }
 }

@@ -28,6 +28,14 @@ export function merge(
 ): void {
   for (const key in patch) {
     const next = patch[key] as JsonValue;
+    if (typeof next !== 'object') {
+      meta[key] = timestamp;
+      // Nothing that an object has by its prototype is a scalar.
+      if (target[key] === next) continue;
+      target[key] = next;
+      if (change) change[key] = next;
+      continue;
+    }
     const previous = own(target, key);
     if (next === null) {
       if (previous === undefined) continue;
