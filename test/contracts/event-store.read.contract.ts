@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  append,
   appendOne,
   brief,
   collect,
@@ -132,6 +133,30 @@ export function readContract(store: StoreOf): void {
       expect(
         mine.every(({ position }, index) => index === 0 || position > (mine[index - 1]?.position ?? 0n)),
       ).toBe(true);
+    });
+
+    it('gives the events of one append side by side, whatever else is appended meanwhile', async () => {
+      const [last] = await collect(store().readAll({ direction: 'backwards', maxCount: 1 }));
+      const appended: string[][] = [];
+      const write = async (streams: readonly string[], size: number): Promise<void> => {
+        for (let count = 0; count < 5; count++) {
+          const appends = streams.map((stream) => append(stream, count * size - 1, ...newEvents(size)));
+          appended.push(...appends.map(({ events }) => idsOf(events)));
+          const results = await store().append(appends);
+          expect(results.map(brief)).toEqual(streams.map(() => `appended ${(count + 1) * size - 1}`));
+        }
+      };
+      const sizes = [1, 2, 3, 4, 5, 6];
+      await Promise.all([
+        ...sizes.map((size) => write([newStream()], size)),
+        ...sizes.map((size) => write([newStream(), newStream(), newStream()], size)),
+      ]);
+      const log = idsOf(await collect(store().readAll(last === undefined ? {} : { after: last.position })));
+      expect(log).toHaveLength(appended.flat().length);
+      for (const ids of appended) {
+        const at = log.indexOf(ids[0] ?? '');
+        expect(log.slice(at, at + ids.length)).toEqual(ids);
+      }
     });
 
     it('gives the same events as the streams do', async () => {

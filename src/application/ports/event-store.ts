@@ -27,7 +27,7 @@ export interface RecordedEvent extends NewEvent {
   readonly recordedAt: number;
 }
 
-/** All events of one append stand in the store together or not at all. */
+/** All events of one append stand in the store together or not at all, and side by side in the log. */
 export interface StreamAppend {
   readonly stream: string;
   /** The revision the stream must have now: exact, or {@link NO_STREAM}. */
