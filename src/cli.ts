@@ -3,6 +3,7 @@ import { type Command, InterruptedError, lineOf, parseArguments, UsageError } fr
 import { copyEventsCommand, withoutVariable } from './cli/copy.js';
 import { exportCommand } from './cli/export.js';
 import { historyCommand } from './cli/history.js';
+import { namedError, print } from './cli/output.js';
 import { queryCommand } from './cli/query.js';
 import { rebuildCommand } from './cli/rebuild.js';
 import { replayCommand } from './cli/replay.js';
@@ -37,7 +38,7 @@ ${EXIT_CODES}`;
 async function main(args: readonly string[]): Promise<number> {
   const [first] = args;
   if (first === '--help' || first === '-h' || first === 'help') {
-    process.stdout.write(overview());
+    print(overview());
     return 0;
   }
   if (first === undefined) throw new UsageError('no command; see --help');
@@ -46,7 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
   const given = parseArguments(command, args.slice(command.name.split(' ').length));
   if (given.help) {
     const { name, synopsis, help } = command;
-    process.stdout.write(`usage: device-state-replica ${name} ${synopsis}\n\n${help}\n${EXIT_CODES}`);
+    print(`usage: device-state-replica ${name} ${synopsis}\n\n${help}\n${EXIT_CODES}`);
     return 0;
   }
   try {
@@ -58,18 +59,25 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-// Whoever reads the output has had enough: nothing is wrong.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  // Whoever reads the output has had enough: nothing is wrong, but what was found.
+  if (error.code === 'EPIPE') process.exit();
+  tell(namedError('standard output', error));
+  process.exit(1);
 });
+// Progress that nobody reads is no reason to end.
+process.stderr.on('error', () => undefined);
+
+function tell(error: unknown): void {
+  // A bar that was being drawn stays on its line.
+  const newLine = process.stderr.isTTY ? '\n' : '';
+  process.stderr.write(`${newLine}device-state-replica: ${lineOf(error)}\n`);
+}
 
 main(process.argv.slice(2)).then(
   (code) => (process.exitCode = code),
   (error: unknown) => {
-    // A bar that was being drawn stays on its line.
-    const newLine = process.stderr.isTTY ? '\n' : '';
-    process.stderr.write(`${newLine}device-state-replica: ${lineOf(error)}\n`);
+    tell(error);
     process.exitCode = error instanceof UsageError ? 2 : error instanceof InterruptedError ? 130 : 1;
   },
 );

@@ -9,6 +9,7 @@ import {
   type StoreAddress,
 } from '../open-event-store.js';
 import { type Command, lineOf, noneLeft, UsageError } from './command.js';
+import { print } from './output.js';
 import { Progress } from './progress.js';
 
 export const STORE_HELP = `STORE   sqlite:DIR         the SQLite store in the folder DIR (DATA_DIR)
@@ -99,7 +100,7 @@ async function check(
 function report({ sourceCount, targetCount, differences }: Comparison, resumed: boolean): number {
   if (differences.length === 0) {
     const how = resumed ? ' (an earlier copy was gone on with)' : '';
-    process.stdout.write(`Copied and checked: ${sourceCount} events, the same on both sides${how}\n`);
+    print(`Copied and checked: ${sourceCount} events, the same on both sides${how}\n`);
     return 0;
   }
   const streams = differences

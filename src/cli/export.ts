@@ -3,7 +3,7 @@ import { CSV_HEADER, type EventRow, rowToCsv, rowToJson } from '../application/e
 import { selectEvents } from '../application/select-events.js';
 import { type Command, InterruptedError, noneLeft, UsageError, wordOf } from './command.js';
 import { interruptible, untilAborted } from './interrupt.js';
-import { PartialFile, StandardOutput, type TextOutput, writeFile } from './output.js';
+import { PartialFile, print, StandardOutput, type TextOutput, writeFile } from './output.js';
 import { Progress } from './progress.js';
 import { readSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection.js';
 import { readPlace, withLog } from './store.js';
@@ -47,7 +47,7 @@ ${SELECTION_HELP}
         return written;
       }),
     );
-    if (!isStandard) process.stdout.write(`Exported: ${count} events to ${out}\n`);
+    if (!isStandard) print(`Exported: ${count} events to ${out}\n`);
     return 0;
   },
 };

@@ -32,11 +32,14 @@ SQLite in DATA_DIR (./data). A service may run on it; nothing is changed.
     if (deviceId === undefined) throw new UsageError('no device; see --help');
     noneLeft(others);
     const format = wordOf('format', values['format'], 'text', 'ndjson');
+    const from = boundOf('from', values['from']);
+    const to = boundOf('to', values['to']);
+    if (from !== null && to !== null && isLater(from, to)) throw new UsageError('--from is later than --to');
     const query: Query = {
       deviceId,
       order: flags.has('newest-first') ? 'newest' : 'oldest',
-      from: boundOf('from', values['from']),
-      to: boundOf('to', values['to']),
+      from,
+      to,
       limit: countOf('limit', values['limit']) ?? Infinity,
     };
     const place = readPlace(values);
@@ -82,6 +85,12 @@ function boundOf(option: string, value: string | undefined): Moment | null {
   const bound = readBound(`--${option}`, value);
   if (!bound.ok) throw new UsageError(bound.refusal.message);
   return bound.value;
+}
+
+/** Of a version and a time nothing is known. */
+function isLater(one: Moment, other: Moment): boolean {
+  if (one.kind === 'version') return other.kind === 'version' && one.version > other.version;
+  return other.kind === 'time' && one.time > other.time;
 }
 
 /** `2026-05-01T12:00:00.000Z  v17  desired  {"power":"on"}  by "ui-7"  (state.update/3@81)` */

@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { once } from 'node:events';
 import { dirname, resolve } from 'node:path';
 import { write as writeTo } from 'node:fs';
@@ -26,8 +36,29 @@ export class StandardOutput implements TextOutput {
   async finish(): Promise<void> {
     const text = this.buffer;
     this.buffer = '';
-    if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
+    if (text !== '' && !print(text)) await once(process.stdout, 'drain');
   }
+}
+
+const STANDARD_OUTPUT = 1;
+let standardIsFile: boolean | undefined;
+
+/**
+ * Writes to standard output at once. Throws where that is a file and cannot be written.
+ *
+ * @returns false: more is to wait for `drain`
+ */
+export function print(text: string): boolean {
+  standardIsFile ??= fstatSync(STANDARD_OUTPUT).isFile();
+  if (!standardIsFile) return process.stdout.write(text);
+  // The stream would take a file that is full for written where there was room for a part of the text.
+  try {
+    let bytes = Buffer.from(text);
+    while (bytes.length > 0) bytes = bytes.subarray(writeSync(STANDARD_OUTPUT, bytes));
+  } catch (error) {
+    throw namedError('standard output', error);
+  }
+  return true;
 }
 
 /**
@@ -44,14 +75,20 @@ export class PartialFile {
 
   /** Throws {@link UsageError} where the file could not stand there. */
   constructor(private readonly out: string) {
-    this.target = resolve(out);
+    const target = resolve(out);
+    if (statSync(dirname(target), { throwIfNoEntry: false })?.isDirectory() !== true) {
+      throw new UsageError(`--out: there is no folder ${dirname(target)}`);
+    }
+    const there = statSync(target, { throwIfNoEntry: false });
+    if (there?.isDirectory() === true || out.endsWith('/')) {
+      throw new UsageError(`--out: ${target} is a folder`);
+    }
+    // The new file would take the place of the device or the pipe.
+    if (there?.isFile() === false) {
+      throw new UsageError(`--out: ${target} is no file that could be replaced; - is standard output`);
+    }
+    this.target = there === undefined ? target : realpathSync(target);
     this.path = `${this.target}.${process.pid}.partial`;
-    if (statSync(dirname(this.target), { throwIfNoEntry: false })?.isDirectory() !== true) {
-      throw new UsageError(`--out: there is no folder ${dirname(this.target)}`);
-    }
-    if (statSync(this.target, { throwIfNoEntry: false })?.isDirectory() === true) {
-      throw new UsageError(`--out: ${this.target} is a folder`);
-    }
     process.on('exit', this.remove);
   }
 
@@ -63,30 +100,28 @@ export class PartialFile {
       renameSync(this.path, this.target);
       return result;
     } catch (error) {
-      throw this.named(error);
+      throw namedError(`--out: ${this.out}`, error);
     } finally {
       this.remove();
       process.removeListener('exit', this.remove);
     }
   }
+}
 
-  /** An error of the file, in a line that says what to do; any other one as it is. */
-  private named(error: unknown): unknown {
-    const message = error instanceof Error ? error.message : String(error);
-    const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-    if (code === 'ENOSPC' || code === 'EDQUOT' || /no space left|ENOSPC/i.test(message)) {
-      return new Error(`--out: ${this.out}: the disk is full; make room, or write to another disk`, {
-        cause: error,
-      });
-    }
-    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-      return new Error(`--out: ${this.out}: may not be written (${code})`, { cause: error });
-    }
-    if (code === 'EFBIG' || /file too large/i.test(message)) {
-      return new Error(`--out: ${this.out}: larger than files may be here (EFBIG)`, { cause: error });
-    }
-    return error;
+/** An error of a file, in a line that says what to do; any other one as it is. */
+export function namedError(name: string, error: unknown): unknown {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+  if (code === 'ENOSPC' || code === 'EDQUOT' || /no space left|ENOSPC/i.test(message)) {
+    return new Error(`${name}: the disk is full; make room, or write to another disk`, { cause: error });
   }
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+    return new Error(`${name}: may not be written (${code})`, { cause: error });
+  }
+  if (code === 'EFBIG' || /file too large/i.test(message)) {
+    return new Error(`${name}: larger than files may be here (EFBIG)`, { cause: error });
+  }
+  return error;
 }
 
 const writeAll = promisify(writeTo);

@@ -12,6 +12,7 @@ import {
 } from '../open-read-model.js';
 import { type Command, noneLeft } from './command.js';
 import { addressOf, STORE_HELP } from './copy.js';
+import { print } from './output.js';
 import { Progress } from './progress.js';
 
 /** Nobody else waits for this process, so its batches are larger than the service's. */
@@ -63,18 +64,18 @@ export async function rebuildProjections(from: StoreAddress, to: ReadModelAddres
         },
       );
       if (rebuilt === null) {
-        process.stdout.write('\nInterrupted; run it again to go on where it was\n');
+        print('\nInterrupted; run it again to go on where it was\n');
         return 130;
       }
       if (rebuilt === 'elsewhere') {
-        process.stdout.write('Rebuilt and swapped by a service that went on with it\n');
+        print('Rebuilt and swapped by a service that went on with it\n');
         return 0;
       }
       progress.end(rebuilt.events);
       await sweepAll(model, interrupted.signal, () => Promise.resolve());
       const how = rebuilt.resumed ? ' (an earlier run was gone on with)' : '';
       const damage = broken.size === 0 ? '' : `; ${broken.size} devices are broken, see above`;
-      process.stdout.write(`Rebuilt and swapped: ${rebuilt.events} events${how}${damage}\n`);
+      print(`Rebuilt and swapped: ${rebuilt.events} events${how}${damage}\n`);
       return 0;
     } finally {
       await Promise.allSettled([model.close(), leadership.close()]);

@@ -5,6 +5,7 @@ import { selectEvents } from '../application/select-events.js';
 import { kafkaConnectionOf } from '../kafka-settings.js';
 import { type Command, countOf, lineOf, noneLeft, UsageError } from './command.js';
 import { interruptible } from './interrupt.js';
+import { print } from './output.js';
 import { Progress } from './progress.js';
 import { readSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection.js';
 import { readPlace, withLog } from './store.js';
@@ -62,12 +63,12 @@ Ctrl-C ends it after what is on its way, and says how to go on.
           });
           if (!done.isInterrupted) {
             progress.end(done.events);
-            process.stdout.write(`Replayed: ${done.events} events to ${topic}\n`);
+            print(`Replayed: ${done.events} events to ${topic}\n`);
             return 0;
           }
           const newLine = process.stderr.isTTY ? '\n' : '';
           process.stderr.write(newLine);
-          process.stdout.write(`Interrupted after ${done.events} events; ${howToGoOn(reached.position)}\n`);
+          print(`Interrupted after ${done.events} events; ${howToGoOn(reached.position)}\n`);
           return 130;
         } catch (error) {
           throw new Error(`${lineOf(error)}; ${howToGoOn(reached.position)}`, { cause: error });

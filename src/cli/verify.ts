@@ -7,7 +7,7 @@ import { type Finding, verify } from '../application/verify.js';
 import { openReadModel, readModelAddressOf } from '../open-read-model.js';
 import { type Command, InterruptedError, noneLeft } from './command.js';
 import { interruptible } from './interrupt.js';
-import { StandardOutput } from './output.js';
+import { print, StandardOutput } from './output.js';
 import { Progress } from './progress.js';
 import { type Place, readPlace, withLog } from './store.js';
 
@@ -42,12 +42,16 @@ read model anew.
           const lines: string[] = [];
           const result = await verify(log, model, {
             signal,
-            onFinding: (finding) => lines.push(lineOfFinding(finding)),
+            onFinding: (finding) => {
+              // What a reader leaves at that has had enough.
+              process.exitCode = 1;
+              lines.push(lineOfFinding(finding));
+            },
             onProgress: (count, share) => {
               events = count;
               progress.update(count, share);
               // Printed between two pages of rows, no faster than they are read.
-              for (const line of lines.splice(0)) process.stdout.write(`${line}\n`);
+              for (const line of lines.splice(0)) print(`${line}\n`);
             },
           });
           if (result.isInterrupted) throw new InterruptedError();

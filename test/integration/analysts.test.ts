@@ -1,4 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -6,7 +16,7 @@ import Database from 'better-sqlite3';
 import { eventRow, rowToJson } from '../../src/application/event-row.js';
 import { type EventStore } from '../../src/application/ports/event-store.js';
 import { openEventStore } from '../../src/open-event-store.js';
-import { runCli, startCli } from '../support/cli.js';
+import { CLI, runCli, startCli } from '../support/cli.js';
 import { startEventStoreServer } from '../support/eventstore-server/index.js';
 import { Histories, randomFrom } from '../support/histories.js';
 import { startService, type Service } from '../support/service.js';
@@ -256,6 +266,12 @@ describe('verify', () => {
     expect(lines).toHaveLength(3 + text.length);
   });
 
+  it('says 1 where its reader has left amid the differences', async () => {
+    const { child, exit } = startCli(environment, ['verify']);
+    child.stdout.destroy();
+    expect(await exit).toMatchObject({ code: 1, stdout: '' });
+  });
+
   it('says how far behind the read model is', async () => {
     const store = openEventStore({ kind: 'sqlite', dataDir });
     await new Histories(randomFrom(4), 2, 'new-').append(store, 10);
@@ -339,11 +355,91 @@ describe('a command that cannot do its work', () => {
     );
     await one(/--format parquet needs a file/, 2, environment, 'export', '--out', '-', '--format', 'parquet');
     await one(/Parser Error: syntax error at or near "SELEC"\n$/, 1, environment, 'query', 'SELEC');
+    for (const sql of ['INSTALL httpfs', 'SELECT 1; LOAD httpfs; SELECT 2', 'UPDATE EXTENSIONS']) {
+      await one(/: extensions are neither fetched nor loaded\n$/, 1, environment, 'query', sql);
+    }
+    for (const [from, to] of [
+      ['20', '10'],
+      ['2026-05-04', '2026-05-03'],
+    ] as const) {
+      const args = ['history', 'device-1', '--from', from, '--to', to];
+      await one(/: --from is later than --to\n$/, 2, environment, ...args);
+    }
     await one(/: KAFKA_BROKERS is not set/, 1, environment, 'replay');
     await one(/a service reads or writes topics/, 2, environment, 'replay', '--topic', 'state.update');
     await one(/Unknown option '--form'/, 2, environment, 'export', '--form', 'x');
   });
 });
+
+describe('where output goes', () => {
+  const environment = { DATA_DIR: newFolder() };
+  beforeAll(async () => {
+    const store = openEventStore({ kind: 'sqlite', dataDir: environment.DATA_DIR });
+    await new Histories(randomFrom(5), 5).append(store, 200);
+    await store.close();
+  });
+
+  it('replaces files, also by a link to one, and neither pipes nor what else stands there', async () => {
+    const folder = newFolder();
+    const [pipe, file, link] = ['pipe', 'file', 'link'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    execFileSync('mkfifo', [pipe]);
+    const refused = await runCli(environment, 'export', '--out', pipe);
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toMatch(/: --out: \S+ is no file that could be replaced; - is standard output\n$/);
+    expect(statSync(pipe).isFIFO()).toBe(true);
+    writeFileSync(file, 'old');
+    symlinkSync('file', link);
+    expect(await runCli(environment, 'export', '--out', link)).toMatchObject({ code: 0 });
+    expect(readFileSync(file, 'utf8')).toMatch(/^{"position":/);
+    expect(readdirSync(folder).sort()).toEqual(['file', 'link', 'pipe']);
+  });
+
+  it('says that standard output is full, also where there was room for a part of the last piece', async () => {
+    const { stdout } = await runCli(environment, 'export', '--out', '-');
+    const file = join(newFolder(), 'out');
+    // SQLite's own files need 64 KiB.
+    const limit = 80;
+    expect(stdout.length).toBeGreaterThan(limit * 1024);
+    expect(stdout.length).toBeLessThan(128 * 1024);
+    const script = 'ulimit -f "$1"; exec "$2" "$3" export --out - > "$4"';
+    const { code, stderr } = await shell(environment, script, String(limit), process.execPath, CLI, file);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: 'device-state-replica: standard output: larger than files may be here (EFBIG)\n',
+    });
+    const full = await shell(environment, 'exec "$1" "$2" export --out - > /dev/full', process.execPath, CLI);
+    expect(full).toEqual({
+      code: 1,
+      stderr:
+        'device-state-replica: standard output: the disk is full; make room, or write to another disk\n',
+    });
+  });
+
+  it('does its work where nobody reads the progress', async () => {
+    const out = join(newFolder(), 'out');
+    const { child, exit } = startCli(environment, ['export', '--out', out]);
+    child.stderr.destroy();
+    expect(await exit).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Exported: \d+ events to /) });
+  });
+});
+
+/** Runs a script of the shell with these arguments, and these settings. */
+function shell(
+  environment: Record<string, string>,
+  script: string,
+  ...args: string[]
+): Promise<{ code: number | null; stderr: string }> {
+  return new Promise((resolve) => {
+    const env = { PATH: process.env['PATH'], ...environment };
+    const child = execFile('bash', ['--norc', '-c', script, 'bash', ...args], { env }, (_, __, stderr) =>
+      resolve({ code: child.exitCode, stderr }),
+    );
+  });
+}
 
 describe('a long export', () => {
   const environment = { DATA_DIR: newFolder() };

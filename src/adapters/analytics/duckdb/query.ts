@@ -1,4 +1,10 @@
-import { type DuckDBConnection, DuckDBIntervalValue, type Json } from '@duckdb/node-api';
+import {
+  type DuckDBConnection,
+  DuckDBIntervalValue,
+  type DuckDBResult,
+  type Json,
+  StatementType,
+} from '@duckdb/node-api';
 import { EVENT_COLUMNS, type EventRow } from '../../../application/event-row.js';
 import { fillEvents, quoted, sqlTypeOf, withDatabase } from './event-table.js';
 
@@ -66,7 +72,7 @@ export async function runQuery(
 }
 
 async function run(connection: DuckDBConnection, sql: string, output: QueryOutput): Promise<void> {
-  const result = await asSql(() => connection.stream(sql));
+  const result = await asSql(() => runAll(connection, sql));
   const types = result.columnTypes().map(String);
   await output.begin(
     result.deduplicatedColumnNames(),
@@ -86,6 +92,29 @@ async function run(connection: DuckDBConnection, sql: string, output: QueryOutpu
     );
   }
 }
+
+/** Runs the statements, and streams what the last one gives. */
+async function runAll(connection: DuckDBConnection, sql: string): Promise<DuckDBResult> {
+  const statements = await connection.extractStatements(sql);
+  for (let index = 0; ; index++) {
+    const prepared = await statements.prepare(index);
+    try {
+      // They would reach out to the net, which the settings keep it from doing by itself alone.
+      if (EXTENSION_STATEMENTS.has(prepared.statementType)) {
+        throw new Error('extensions are neither fetched nor loaded');
+      }
+      if (index === statements.count - 1) return await prepared.stream();
+      await prepared.run();
+    } finally {
+      prepared.destroySync();
+    }
+  }
+}
+
+const EXTENSION_STATEMENTS: ReadonlySet<StatementType> = new Set([
+  StatementType.LOAD,
+  StatementType.UPDATE_EXTENSIONS,
+]);
 
 /** As DuckDB itself shows it: `1 day 02:00:00`. */
 function intervalText(value: Json): Json {
