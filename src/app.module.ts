@@ -39,6 +39,7 @@ import { type Settings } from './config/settings.js';
 import { followingProviders } from './following.js';
 import { kafkaConnectionOf } from './kafka-settings.js';
 import { Metrics } from './observability/metrics.js';
+import { mqttProviders } from './mqtt.module.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
 import { READ_SIDE, readSideProviders } from './read-side.module.js';
 import { type ReadSide } from './read-side/read-side.js';
@@ -168,6 +169,7 @@ export class AppModule {
       Answers,
       FleetAnswers,
       ...followingProviders(settings, metrics),
+      ...mqttProviders(settings, logger, metrics),
       MetricsWiring,
       StoreCloser,
     ];

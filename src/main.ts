@@ -12,6 +12,7 @@ import { AppModule } from './app.module.js';
 import { ReadReplica } from './application/read-replica.js';
 import { type Bus } from './application/ports/bus.js';
 import { readSettings, type Settings } from './config/settings.js';
+import { MqttListener } from './mqtt.module.js';
 import { createLogger, NestLogger } from './observability/logger.js';
 import { type Metrics } from './observability/metrics.js';
 
@@ -91,7 +92,8 @@ try {
   const bus = settings.KAFKA_BROKERS === undefined ? 'in-process' : settings.KAFKA_BROKERS;
   // Not the connection string, which may hold a password; the store's own log lines name its host.
   const eventStore = settings.EVENTSTORE_CONNECTION_STRING === undefined ? 'SQLite' : 'EventStoreDB';
-  const facts = { url: await app.getUrl(), bus, eventStore, dataDir: settings.DATA_DIR };
+  const mqtt = app.get(MqttListener).address ?? 'off';
+  const facts = { url: await app.getUrl(), mqtt, bus, eventStore, dataDir: settings.DATA_DIR };
   logger.info(facts, 'Device State Replica is ready');
 } catch (error) {
   process.stderr.write(`device-state-replica: ${explain(error, settings)}\n`);

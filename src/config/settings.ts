@@ -75,6 +75,14 @@ export class Settings {
   @Whole(1, 1000) DATABASE_POOL_COUNT: number = 10;
   /** How long PostgreSQL may work on a question. */
   @Whole(100, 600_000) DATABASE_READ_TIMEOUT_MS: number = 10_000;
+  /** Whether devices reach the service by MQTT. Absent: on with the in-process bus, off with Kafka. */
+  @IsOptional() @OneOf('on', 'off') MQTT?: string;
+  /** Address that MQTT listens on. */
+  @IsString() MQTT_HOST: string = '127.0.0.1';
+  /** TCP port of MQTT; 0: any free one. */
+  @Whole(0, 65535) MQTT_PORT: number = 1883;
+  /** The most MQTT connections that are open at once. */
+  @Whole(1, 1_000_000) MAX_MQTT_CONNECTION_COUNT: number = 10_000;
   /** First part of every topic name and of every REST path; no route of the service's own, which it would hide. */
   @IsNotIn(OWN_ROUTES, {
     message: `must be none of ${OWN_ROUTES.join(', ')}, which are routes of the service`,
@@ -148,15 +156,12 @@ export class Settings {
   @OneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent') LOG_LEVEL: string = 'info';
 }
 
-/** Part of the design, and not in this version: to accept them in silence would do other than was asked for. */
-const NOT_YET = ['MQTT_PORT'];
-
 /** What may hold a password is never shown. */
 const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER)|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER|MQTT)|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.
@@ -171,7 +176,6 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   for (const [name, value] of Object.entries(environment)) {
     if (value === undefined || value === '') continue;
     if (names.has(name)) given[name] = value;
-    else if (NOT_YET.includes(name)) problems.push(`${name}: this version cannot use it yet; unset it`);
     else if (OUR_PREFIXES.test(name)) problems.push(`${name}: no such setting; see the table in README.md`);
   }
   const settings = plainToInstance(Settings, given, { exposeDefaultValues: true });
@@ -207,6 +211,7 @@ const OPTIONAL = [
   'DATABASE_URL',
   'EVENTSTORE_CONNECTION_STRING',
   'KAFKA_BROKERS',
+  'MQTT',
   'KAFKA_TLS_CA_FILE',
   'KAFKA_TLS_CERT_FILE',
   'KAFKA_TLS_KEY_FILE',

@@ -5,6 +5,7 @@ import { type Observer } from '../application/ports/observer.js';
 import { type Replicas } from '../application/replicas.js';
 import { OutOfSyncMetrics } from './out-of-sync-metrics.js';
 import { FollowerMetrics } from './follower-metrics.js';
+import { MqttMetrics } from './mqtt-metrics.js';
 import { ProjectionMetrics } from './projection-metrics.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -18,6 +19,7 @@ const RETRY_LOG_MS = 10_000;
 export class Metrics implements Observer {
   readonly registry = new Registry();
   readonly followers: FollowerMetrics;
+  readonly mqtt: MqttMetrics;
   readonly projections: ProjectionMetrics;
   readonly outOfSync: OutOfSyncMetrics;
   private readonly commands: Counter<'channel' | 'outcome'>;
@@ -124,6 +126,7 @@ export class Metrics implements Observer {
       registers,
     });
     this.followers = new FollowerMetrics(this.registry);
+    this.mqtt = new MqttMetrics(this.registry, logger);
     this.projections = new ProjectionMetrics(this.registry, logger);
     this.outOfSync = new OutOfSyncMetrics(this.registry);
   }

@@ -7,6 +7,8 @@ import { createInterface } from 'node:readline';
 /** The service as a user starts it: the built program in a process of its own. */
 export interface Service {
   readonly url: string;
+  /** `host:port` of MQTT, or `off`. */
+  readonly mqtt: string;
   readonly pid: number;
   readonly dataDir: string;
   /** What it has printed: standard output by line. */
@@ -24,10 +26,11 @@ export interface ServiceExit {
 }
 
 const START_LIMIT_MS = 90_000;
+const ANY_PORTS = { PORT: '0', MQTT_PORT: '0' };
 
 /** Variables of the caller's own environment that would reach the service by accident. */
 const OURS =
-  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT_|LOG_LEVEL|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_)/;
+  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT|LOG_LEVEL|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_)/;
 
 /** A temporary folder for a service's data. The caller removes it with the returned function. */
 export function temporaryFolder(): { path: string; remove: () => void } {
@@ -48,12 +51,12 @@ function launch(environment: Readonly<Record<string, string>>): ChildProcess {
 export async function startService(
   environment: Readonly<Record<string, string>> & { DATA_DIR: string },
 ): Promise<Service> {
-  const child = launch({ PORT: '0', ...environment });
+  const child = launch({ ...ANY_PORTS, ...environment });
   const lines: string[] = [];
   let errors = '';
   child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()));
   const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
-  const url = await new Promise<string>((resolve, reject) => {
+  const { url, mqtt } = await new Promise<{ url: string; mqtt: string }>((resolve, reject) => {
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
       reject(new Error(`The service was not ready in time:\n${lines.slice(-20).join('\n')}\n${errors}`));
@@ -66,12 +69,13 @@ export async function startService(
     createInterface({ input: child.stdout }).on('line', (line) => {
       lines.push(line);
       if (!line.includes('is ready')) return;
-      settle(() => resolve((JSON.parse(line) as { url: string }).url));
+      settle(() => resolve(JSON.parse(line) as { url: string; mqtt: string }));
     });
     void ended.then((code) => settle(() => reject(new Error(`The service ended with ${code}: ${errors}`))));
   });
   return {
     url,
+    mqtt,
     pid: child.pid as number,
     dataDir: environment.DATA_DIR,
     lines,
@@ -88,7 +92,7 @@ export async function startService(
 
 /** Starts the service where it is expected to end by itself. */
 export async function runToExit(environment: Readonly<Record<string, string>>): Promise<ServiceExit> {
-  const child = launch({ PORT: '0', ...environment });
+  const child = launch({ ...ANY_PORTS, ...environment });
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));

@@ -1,0 +1,55 @@
+import { COMMAND_CHANNELS, type CommandChannel, type OutputChannel } from '../../application/ports/bus.js';
+import { isDeviceId } from '../../replica/limits.js';
+
+/** A command as its topic names it. */
+export interface CommandTopic {
+  readonly channel: CommandChannel;
+  readonly deviceId: string;
+}
+
+/** The channels that devices and components are told on; dead letters are for operators. */
+export const MQTT_CHANNELS = [
+  'update.accepted',
+  'update.rejected',
+  'update.delta',
+  'update.documents',
+  'get.accepted',
+  'get.rejected',
+  'delete.accepted',
+  'delete.rejected',
+] as const satisfies readonly OutputChannel[];
+export type MqttChannel = (typeof MQTT_CHANNELS)[number];
+
+const DELTA = ['update', 'delta'];
+
+/** The pattern's topics in MQTT: `{prefix}/{deviceId}/update` and below. */
+export class Topics {
+  constructor(private readonly prefix: string) {}
+
+  /** Null: no topic that takes commands, or no device id. */
+  commandOf(topic: string): CommandTopic | null {
+    const [prefix, deviceId, name, ...rest] = topic.split('/');
+    const channel = COMMAND_CHANNELS.find((command) => command === name);
+    if (prefix !== this.prefix || deviceId === undefined || channel === undefined || rest.length > 0)
+      return null;
+    return isDeviceId(deviceId) ? { channel, deviceId } : null;
+  }
+
+  outputTopic(channel: MqttChannel, deviceId: string): string {
+    return `${this.prefix}/${deviceId}/${channel.replace('.', '/')}`;
+  }
+
+  /**
+   * The device whose delta this filter asks for; null: none, or those of more than one device, whose readers follow
+   * what happens from now on.
+   */
+  deltaDeviceOf(filter: string): string | null {
+    const [prefix, deviceId, ...levels] = filter.split('/');
+    if (prefix !== this.prefix || deviceId === undefined || !isDeviceId(deviceId)) return null;
+    for (const [index, level] of levels.entries()) {
+      if (level === '#') return deviceId;
+      if (index >= DELTA.length || (level !== '+' && level !== DELTA[index])) return null;
+    }
+    return levels.length === DELTA.length ? deviceId : null;
+  }
+}

@@ -1,0 +1,84 @@
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type Provider,
+} from '@nestjs/common';
+import { type Logger } from 'pino';
+import { BUS } from './adapters/http/tokens.js';
+import { MqttEdge, type MqttEdgeOptions, whyNotListening } from './adapters/mqtt/mqtt-edge.js';
+import { type Bus } from './application/ports/bus.js';
+import { ReadReplica } from './application/read-replica.js';
+import { type Settings, SettingsError } from './config/settings.js';
+import { type Metrics } from './observability/metrics.js';
+
+const EDGE = Symbol('mqtt edge');
+
+/** Where devices reach the service by MQTT; null: they do not. */
+@Injectable()
+export class MqttListener implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private listening: number | null = null;
+
+  constructor(@Inject(EDGE) private readonly edge: NamedEdge | null) {}
+
+  /** `host:port`; null: it does not listen. */
+  get address(): string | null {
+    const host = this.edge?.options.host ?? '';
+    return this.listening === null ? null : `${host.includes(':') ? `[${host}]` : host}:${this.listening}`;
+  }
+
+  /** Throws `SettingsError` where it cannot listen although it was asked to. */
+  async onApplicationBootstrap(): Promise<void> {
+    if (this.edge === null) return;
+    const { edge, options, isAsked, logger } = this.edge;
+    try {
+      this.listening = await edge.start();
+    } catch (error) {
+      await edge.stop();
+      const reason = whyNotListening(error, options);
+      if (isAsked) throw new SettingsError(reason);
+      // Whoever runs a broker already would otherwise not be able to try the service.
+      logger.warn(`The service runs without MQTT: ${reason}; set MQTT_PORT, or MQTT=off`);
+    }
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.edge?.edge.stop();
+  }
+}
+
+interface NamedEdge {
+  readonly edge: MqttEdge;
+  readonly options: MqttEdgeOptions;
+  /** False: it is there by default alone. */
+  readonly isAsked: boolean;
+  readonly logger: Logger;
+}
+
+/** What the MQTT edge is made of: a part of the composition root. */
+export function mqttProviders(settings: Settings, logger: Logger, metrics: Metrics): Provider[] {
+  // By default with the in-process bus alone: a cluster's devices have a broker, or are to be let in deliberately.
+  const isOn = settings.MQTT === undefined ? settings.KAFKA_BROKERS === undefined : settings.MQTT === 'on';
+  const options: MqttEdgeOptions = {
+    host: settings.MQTT_HOST,
+    port: settings.MQTT_PORT,
+    prefix: settings.TOPIC_PREFIX,
+    maxRequestBytes: settings.MAX_REQUEST_BYTES,
+    maxConnectionCount: settings.MAX_MQTT_CONNECTION_COUNT,
+    stallMs: settings.FOLLOWER_STALL_MS,
+  };
+  return [
+    {
+      provide: EDGE,
+      inject: [BUS, ReadReplica],
+      useFactory: (bus: Bus, reader: ReadReplica): NamedEdge | null => {
+        if (!isOn) return null;
+        const edge = new MqttEdge({ bus, reader, observer: metrics.mqtt }, options);
+        metrics.mqtt.watch(() => edge.connectionCount);
+        return { edge, options, isAsked: settings.MQTT === 'on', logger };
+      },
+    },
+    MqttListener,
+  ];
+}

@@ -1,0 +1,57 @@
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { until } from './http.js';
+
+export interface MqttMessage {
+  readonly topic: string;
+  readonly text: string;
+  readonly retain: boolean;
+}
+
+/** A device or component that speaks MQTT 3.1.1, and what it was sent. */
+export class MqttPeer {
+  readonly got: MqttMessage[] = [];
+
+  private constructor(readonly client: MqttClient) {
+    client.on('message', (topic, payload, { retain }) =>
+      this.got.push({ topic, text: payload.toString(), retain }),
+    );
+    client.on('error', () => undefined);
+  }
+
+  /** Resolves once it is connected. */
+  static async connect(address: string, options: IClientOptions = {}): Promise<MqttPeer> {
+    const client = mqtt.connect(`mqtt://${address}`, {
+      protocolVersion: 4,
+      reconnectPeriod: 200,
+      ...options,
+    });
+    const peer = new MqttPeer(client);
+    await until('an MQTT connection', () => client.connected);
+    return peer;
+  }
+
+  /** Publishes at QoS 1, and resolves when it is acknowledged. */
+  async send(topic: string, body: object | string): Promise<void> {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    await this.client.publishAsync(topic, text, { qos: 1 });
+  }
+
+  /** Waits for so many messages of a topic, and gives them. */
+  async has(count: number, topic: string): Promise<Record<string, unknown>[]> {
+    await until(
+      `${count} of ${topic}, there are ${JSON.stringify(this.got.map((one) => one.topic))}`,
+      () => this.of(topic).length >= count,
+    );
+    return this.of(topic);
+  }
+
+  of(topic: string): Record<string, unknown>[] {
+    const messages = this.got.filter((message) => message.topic === topic);
+    return messages.map(({ text }) => JSON.parse(text) as Record<string, unknown>);
+  }
+
+  /** Leaves, with DISCONNECT or as a connection that breaks does. */
+  async leave(isForced = false): Promise<void> {
+    await this.client.endAsync(isForced);
+  }
+}

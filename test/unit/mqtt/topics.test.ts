@@ -1,0 +1,70 @@
+import { describe, expect, it } from '@jest/globals';
+import { MQTT_CHANNELS, Topics } from '../../../src/adapters/mqtt/topics.js';
+
+const topics = new Topics('state');
+
+describe('the topics of MQTT', () => {
+  it.each(['update', 'get', 'delete'] as const)('take %s', (channel) => {
+    expect(topics.commandOf(`state/a:1/${channel}`)).toEqual({ channel, deviceId: 'a:1' });
+  });
+
+  it.each([
+    '',
+    'state',
+    'state/a',
+    'state/a/',
+    'state/a/update/',
+    'state/a/update/accepted',
+    '/state/a/update',
+    'other/a/update',
+    'State/a/update',
+    'state//update',
+    'state/../update',
+    'state/a b/update',
+    `state/${'x'.repeat(129)}/update`,
+    'state/a/constructor',
+  ])('take no command at %j', (topic) => {
+    expect(topics.commandOf(topic)).toBeNull();
+  });
+
+  it('are those of the pattern', () => {
+    expect(MQTT_CHANNELS.map((channel) => topics.outputTopic(channel, 'lamp'))).toEqual([
+      'state/lamp/update/accepted',
+      'state/lamp/update/rejected',
+      'state/lamp/update/delta',
+      'state/lamp/update/documents',
+      'state/lamp/get/accepted',
+      'state/lamp/get/rejected',
+      'state/lamp/delete/accepted',
+      'state/lamp/delete/rejected',
+    ]);
+  });
+
+  it.each([
+    'state/lamp/update/delta',
+    'state/lamp/update/+',
+    'state/lamp/+/delta',
+    'state/lamp/+/+',
+    'state/lamp/update/#',
+    'state/lamp/update/delta/#',
+    'state/lamp/#',
+  ])('tell by %s whose delta is asked for', (filter) => {
+    expect(topics.deltaDeviceOf(filter)).toBe('lamp');
+  });
+
+  it.each([
+    '#',
+    '+/lamp/update/delta',
+    'state/#',
+    'state/+/update/delta',
+    'state/lamp',
+    'state/lamp/update',
+    'state/lamp/update/accepted',
+    'state/lamp/update/delta/+',
+    'state/lamp/+',
+    'other/lamp/update/delta',
+    'state/../update/delta',
+  ])('tell by %s that no one device’s delta is asked for', (filter) => {
+    expect(topics.deltaDeviceOf(filter)).toBeNull();
+  });
+});
