@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'data/', 'coverage/', 'test/support/kafka/target/'] },
+  { ignores: ['dist/', '.venv/', 'node_modules/', 'data/', 'coverage/', 'test/support/kafka/target/'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -266,7 +266,7 @@ describe('the MQTT edge', () => {
         const [host = '', port = ''] = service.mqtt.split(':');
         return new Promise((resolve, reject) =>
           execFile(program, ['-h', host, '-p', port, ...args], { timeout: 90_000 }, (error, stdout) =>
-            error === null ? resolve(stdout) : reject(error),
+            error === null ? resolve(stdout) : reject(new Error(error.message)),
           ),
         );
       }

@@ -20,6 +20,10 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   DATABASE_URL: undefined,
   DATABASE_POOL_COUNT: 10,
   DATABASE_READ_TIMEOUT_MS: 10_000,
+  MQTT: undefined,
+  MQTT_HOST: '127.0.0.1',
+  MQTT_PORT: 1883,
+  MAX_MQTT_CONNECTION_COUNT: 10_000,
   TOPIC_PREFIX: 'state',
   KAFKA_BROKERS: undefined,
   KAFKA_CLIENT_ID: 'device-state-replica',
@@ -128,7 +132,10 @@ describe('settings', () => {
     ['DATABASE_URL', 'mysql://u:hidden@x', 'postgresql://'],
     ['DATABASE_POOL_COUNT', '0', '1'],
     ['DATABASE_READ_TIMEOUT_MS', '99', '100'],
-    ['MQTT_PORT', '1883', 'cannot use it yet'],
+    ['MQTT', 'yes', 'on or off'],
+    ['MQTT_PORT', '65536', '65535'],
+    ['MAX_MQTT_CONNECTION_COUNT', '0', '1'],
+    ['MQTT_PROT', '1883', 'no such setting'],
   ])('refuse %s=%s in one line that names it', (name, value, reason) => {
     const problem = problemOf({ [name]: value });
     expect(problem.startsWith(name)).toBe(true);
