@@ -22,7 +22,7 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
   const ahead = quickGets(settings.TOPIC_PREFIX, (deviceId) => reader?.getNow(deviceId) ?? null);
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.create(settings, logger),
-    createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead),
+    createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead, settings.TOPIC_PREFIX),
     { logger: new NestLogger(logger), bodyParser: false, abortOnError: false },
   );
   try {

@@ -1,6 +1,6 @@
 import { getDocument } from '../replica/documents.js';
 import { own } from '../replica/json.js';
-import { isDeviceId } from '../replica/limits.js';
+import { isReplicaId } from '../replica/limits.js';
 import { answer, type Answer, readMoment, refuse } from './moments.js';
 import { Pacer } from './pacing.js';
 import { type Past } from './past.js';
@@ -24,7 +24,7 @@ export function readAsOf(body: Buffer): Answer<AsOfRequest> {
   if (!isRightCount) return refuse(400, `Invalid deviceIds: an array of 1 to ${MAX_AS_OF_COUNT}`);
   const deviceIds = new Set<string>();
   for (const [index, id] of ids.entries()) {
-    if (typeof id !== 'string' || !isDeviceId(id)) {
+    if (typeof id !== 'string' || !isReplicaId(id)) {
       return refuse(400, `Illegal deviceId at ${index} of deviceIds: 1 to 128 of [A-Za-z0-9:._-]`);
     }
     deviceIds.add(id);

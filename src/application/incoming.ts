@@ -1,6 +1,6 @@
 import { type Command, type Refusal, refusals } from '../replica/commands.js';
 import { type Origin } from '../replica/events.js';
-import { isDeviceId, type Limits } from '../replica/limits.js';
+import { isReplicaId, MAX_REPLICA_ID_BYTES, type Limits } from '../replica/limits.js';
 import { commandIdOf, fingerprintOf } from './identity.js';
 import { type CommandMessage, type Headers } from './ports/bus.js';
 import { readEnvelopeOnly, readUpdate } from './read-command.js';
@@ -97,11 +97,11 @@ function withCondition(command: Command, condition: Condition): Command {
   return { ...command, version: both ? -1 : condition.version };
 }
 
-/** The device that a key names; null: none, or an illegal one. */
+/** The replica that a key names; null: none, or an illegal one. */
 export function deviceIdOf(key: Buffer | null): string | null {
-  if (key === null || key.length === 0 || key.length > 128) return null;
+  if (key === null || key.length === 0 || key.length > MAX_REPLICA_ID_BYTES) return null;
   const id = key.toString('latin1');
-  return isDeviceId(id) ? id : null;
+  return isReplicaId(id) ? id : null;
 }
 
 export function keyReason(key: Buffer | null): string {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIdPrefix, isReplicaId } from '../replica/limits.js';
 import { readBound } from '../application/moments.js';
 import { type DeviceFilter, type Selection } from '../application/select-events.js';
 import { lineOf, UsageError } from './command.js';
@@ -43,8 +44,6 @@ function timeOf(option: string, value: string | undefined): number | null {
   return bound.value.time;
 }
 
-const DEVICE = /^[A-Za-z0-9:._-]{1,128}\*?$/;
-
 /** Throws {@link UsageError}. */
 export function readDevices(list: string): DeviceFilter {
   const entries = (list.startsWith('@') ? linesOf(list.slice(1)) : list.split(','))
@@ -54,7 +53,7 @@ export function readDevices(list: string): DeviceFilter {
   const ids = new Set<string>();
   const prefixes: string[] = [];
   for (const entry of entries) {
-    if (entry !== '*' && !DEVICE.test(entry)) {
+    if (entry !== '*' && !isNamed(entry)) {
       throw new UsageError(`--devices: '${entry}' is no device id, and no prefix that ends in *`);
     }
     if (entry.endsWith('*')) prefixes.push(entry.slice(0, -1));
@@ -69,4 +68,8 @@ function linesOf(path: string): string[] {
   } catch (error) {
     throw new UsageError(`--devices: cannot read ${path}: ${lineOf(error)}`);
   }
+}
+
+function isNamed(entry: string): boolean {
+  return entry.endsWith('*') ? isIdPrefix(entry.slice(0, -1)) : isReplicaId(entry);
 }

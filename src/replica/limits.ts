@@ -23,11 +23,24 @@ export const MAX_CLIENT_TOKEN_BYTES = 64;
 /** The root, `state` and then the section: levels of a request above the first that counts. */
 export const LEVELS_ABOVE_SECTION = 2;
 
-const DEVICE_ID = /^[A-Za-z0-9:._-]{1,128}$/;
+const REPLICA_ID =
+  /^(?!\.{1,2}(?:\/|$))[A-Za-z0-9:._-]{1,128}(?:\/name\/(?!\.{1,2}$)[A-Za-z0-9:._-]{1,64})?$/;
+const ID_PREFIX = /^[A-Za-z0-9:._/-]+$/;
 
-/** 1 to 128 of `[A-Za-z0-9:._-]`, not `.` or `..`. */
-export function isDeviceId(id: string): boolean {
-  return DEVICE_ID.test(id) && id !== '.' && id !== '..';
+/** The most bytes of a replica's id. */
+export const MAX_REPLICA_ID_BYTES = 128 + '/name/'.length + 64;
+
+/**
+ * A device id, 1 to 128 of `[A-Za-z0-9:._-]`, not `.` or `..`: that of the device's main replica; or that of one of its
+ * named replicas: `{deviceId}/name/{replica}`, the name 1 to 64 of the same, not `.` or `..`.
+ */
+export function isReplicaId(id: string): boolean {
+  return REPLICA_ID.test(id);
+}
+
+/** What the ids of some replicas may begin with. */
+export function isIdPrefix(text: string): boolean {
+  return text.length <= MAX_REPLICA_ID_BYTES && ID_PREFIX.test(text);
 }
 
 const bad = (message: string): Refusal => ({ code: 400, message });

@@ -155,6 +155,16 @@ function suite(brokers: string, openStore: OpenRunStore): void {
     expect(parsed(rejected)).toEqual(await refused.json());
   });
 
+  it('keeps a named replica by its key', async () => {
+    await send('update', 'two-fold', { state: { reported: { a: 1 } } });
+    await send('update', 'two-fold/name/config', { state: { desired: { b: 2 } } });
+    const [delta] = await tap.has(1, topic('update.delta'), 'two-fold/name/config');
+    expect(parsed(delta)).toMatchObject({ state: { b: 2 }, version: 1 });
+    expect(delta?.headers['ce_subject']).toBe('two-fold/name/config');
+    await tap.has(1, topic('update.accepted'), 'two-fold');
+    expect((await shown('two-fold/name/config')).body).toMatchObject({ state: { delta: { b: 2 } } });
+  });
+
   it('answers gets and deletes', async () => {
     await update('asked', { state: { desired: { on: true } } });
     await send('get', 'asked', null);

@@ -69,6 +69,23 @@ describe('the MQTT edge', () => {
     await component.leave();
   });
 
+  it('keeps a named replica beside the main one', async () => {
+    const device = await connected('twofold');
+    await device.client.subscribeAsync(['state/twofold/#'], { qos: 1 });
+    await device.send('state/twofold/update', { state: { reported: { on: true } } });
+    await device.send('state/twofold/name/firmware/update', { state: { desired: { version: '2.1' } } });
+    const [delta] = await device.has(1, 'state/twofold/name/firmware/update/delta');
+    expect(delta).toMatchObject({ state: { version: '2.1' }, version: 1 });
+    expect((await rest.get('/state/twofold')).body).toMatchObject({
+      state: { reported: { on: true } },
+      version: 1,
+    });
+    expect((await rest.get('/state/twofold/name/firmware')).body).toMatchObject({
+      state: { delta: { version: '2.1' } },
+    });
+    await device.leave();
+  });
+
   it('acknowledges a command only when it is recorded', async () => {
     const device = await connected('durable');
     for (let n = 1; n <= 30; n++) {

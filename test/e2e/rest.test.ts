@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { raw, rawGet, RestClient } from '../support/http.js';
+import { raw, rawGet, RestClient, until } from '../support/http.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
 describe('the REST API', () => {
@@ -242,6 +242,50 @@ describe('the REST API', () => {
       expect((await rest.delete('gone', key)).text).toBe(deleted.text);
       expect((await rest.get('/state/gone')).status).toBe(200);
     });
+  });
+
+  it('keeps named replicas beside a device’s main one, at the same addresses', async () => {
+    const named = '/state/named-1/name/config';
+    expect((await rest.report('named-1', { a: 1 })).status).toBe(200);
+    const update = await fetch(`${service.url}${named}/update`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ state: { reported: { b: 1 }, desired: { b: 2 } } }),
+    });
+    expect([update.status, update.headers.get('etag')]).toEqual([200, '"1"']);
+    expect((await rest.get(named)).body).toMatchObject({ state: { delta: { b: 2 } } });
+    // Twice: kept in memory it is answered ahead of the routes.
+    expect((await rest.get(named)).body).toMatchObject({ state: { reported: { b: 1 } }, version: 1 });
+    expect((await rest.get(`${named}/delta`)).body).toMatchObject({ state: { b: 2 } });
+    expect((await rest.get(`${named}?version=1`)).body).toMatchObject({ version: 1 });
+    expect((await rest.get(`${named}/history?limit=1`)).status).toBe(200);
+    expect((await rest.get('/state/named-1%2Fname%2Fconfig')).body).toMatchObject({ version: 1 });
+    expect((await rest.get('/state/named-1')).body).toMatchObject({ state: { reported: { a: 1 } } });
+
+    await until('the list has both', async () => {
+      const { body } = await rest.get('/fleet?prefix=named-1');
+      const { devices } = body as { devices: { deviceId: string }[] };
+      return devices.map(({ deviceId }) => deviceId).join() === 'named-1,named-1/name/config';
+    });
+    const paged = (await rest.get('/fleet?prefix=named-1&sort=-deviceId&limit=1')).body as { cursor: string };
+    const next = (await rest.get(`/fleet?prefix=named-1&sort=-deviceId&limit=1&cursor=${paged.cursor}`)).body;
+    expect(next).toMatchObject({ devices: [{ deviceId: 'named-1' }] });
+
+    const { status } = await fetch(`${service.url}${named}`, { method: 'DELETE' });
+    expect(status).toBe(200);
+    expect((await rest.get(named)).status).toBe(404);
+    expect((await rest.get('/state/named-1')).status).toBe(200);
+    for (const wrong of [
+      'name',
+      'name/',
+      'name/a%20b',
+      'name/..%2Fx',
+      'name/%2E%2E',
+      `name/${'x'.repeat(65)}`,
+    ]) {
+      expect((await rest.get(`/state/named-1/${wrong}`)).status).toBeGreaterThanOrEqual(400);
+      expect((await rest.get(`/state/named-1/${wrong}`)).status).toBeLessThan(500);
+    }
   });
 
   describe('a deviceId', () => {

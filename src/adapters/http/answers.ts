@@ -7,7 +7,7 @@ import { EventStoreError } from '../../application/ports/event-store.js';
 import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal, refusals } from '../../replica/commands.js';
 import { isObject, type JsonValue, own } from '../../replica/json.js';
-import { isDeviceId } from '../../replica/limits.js';
+import { isReplicaId } from '../../replica/limits.js';
 import { etagOf, goneSignal, matchesEtag, sendDocument, sendRefusal } from './replies.js';
 import { BUS, OBSERVER } from './tokens.js';
 
@@ -34,7 +34,7 @@ export class Answers {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<void> {
-    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    if (!isReplicaId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
     const headers = this.headersOf(request, reply);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     try {
@@ -81,7 +81,7 @@ export class Answers {
     reply: FastifyReply,
     read: (gone: AbortSignal) => Promise<Answer<{ version: number; document: string | null } | null>>,
   ): Promise<void> {
-    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    if (!isReplicaId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
     const gone = goneSignal(reply);
     try {
       const answer = await read(gone);
@@ -110,7 +110,7 @@ export class Answers {
     reply: FastifyReply,
     ask: (gone: AbortSignal) => Promise<Answer<T>>,
   ): Promise<void> {
-    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    if (!isReplicaId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
     await this.text(reply, async (gone) => {
       const answer = await ask(gone);
       return answer.ok ? { ok: true, value: JSON.stringify(answer.value) } : answer;

@@ -4,7 +4,7 @@ import { type FleetPlace, formatFleetId, parseFleetId } from '../../application/
 import { type FleetFilter, FollowFleet } from '../../application/follow-fleet.js';
 import { answer, type Answer, refuse } from '../../application/moments.js';
 import { FLEET_KINDS, type FleetKind } from '../../application/render-commands.js';
-import { isDeviceId } from '../../replica/limits.js';
+import { isIdPrefix } from '../../replica/limits.js';
 import { EventStreams, lastEventIdOf, sendStreamHead } from './event-stream.js';
 import { sendRefusal } from './replies.js';
 
@@ -62,8 +62,8 @@ function readRequest(request: FastifyRequest): Answer<Asked> {
   if (id !== undefined && from === null) {
     return refuse(400, 'Last-Event-ID or after is not an id of this stream, nor a position');
   }
-  if (prefix !== '' && !isDeviceId(prefix) && !/^\.{1,2}$/.test(prefix)) {
-    return refuse(400, 'Invalid prefix: 1 to 128 of [A-Za-z0-9:._-]');
+  if (prefix !== '' && !isIdPrefix(prefix)) {
+    return refuse(400, 'Invalid prefix: of [A-Za-z0-9:._/-], as ids are');
   }
   const wanted = kinds === undefined ? DEFAULT_KINDS : (kinds.split(',') as FleetKind[]);
   if (!wanted.every((kind) => (FLEET_KINDS as readonly string[]).includes(kind))) {

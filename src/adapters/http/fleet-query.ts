@@ -8,7 +8,7 @@ import {
   type FleetSelection,
   type FleetSort,
 } from '../../application/ports/read-model.js';
-import { isDeviceId } from '../../replica/limits.js';
+import { isIdPrefix, isReplicaId } from '../../replica/limits.js';
 import { type Column, readFields } from './fleet-fields.js';
 
 /** What was sent for each name; several times: an array. */
@@ -83,8 +83,8 @@ function readSelection(given: Given): Answer<FleetSelection> {
   if (inSync !== undefined && inSync !== 'true' && inSync !== 'false') {
     return refuse(400, 'Invalid inSync: must be true or false');
   }
-  if (prefix !== undefined && prefix !== '' && !/^[A-Za-z0-9:._-]{1,128}$/.test(prefix)) {
-    return refuse(400, 'Invalid prefix: 1 to 128 of [A-Za-z0-9:._-], as ids are');
+  if (prefix !== undefined && prefix !== '' && !isIdPrefix(prefix)) {
+    return refuse(400, 'Invalid prefix: of [A-Za-z0-9:._/-], as ids are');
   }
   const times: Record<string, number> = {};
   for (const name of ['reportedSince', 'desiredSince', 'updatedSince'] as const) {
@@ -135,7 +135,7 @@ function readCursor(text: string | undefined, key: string, { by }: FleetSort): A
   const isPlace =
     typeof itsKey === 'string' &&
     typeof deviceId === 'string' &&
-    isDeviceId(deviceId) &&
+    isReplicaId(deviceId) &&
     (value === null || (by !== 'deviceId' && Number.isSafeInteger(value))) &&
     rest.length === 0;
   if (isPlace && itsKey !== key) {

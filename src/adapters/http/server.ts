@@ -19,9 +19,15 @@ export type AnswersAhead = (request: IncomingMessage, response: ServerResponse) 
  * Fastify, set up so that a body reaches the command's own reader as the bytes that were sent.
  *
  * @param maxRequestBytes a larger body is refused before it is read: 413
+ * @param prefix first part of the paths of replicas
  * @param ahead is offered every request before Fastify sees it, until the service stops
  */
-export function createHttpAdapter(maxRequestBytes: number, ahead: AnswersAhead): FastifyAdapter {
+export function createHttpAdapter(
+  maxRequestBytes: number,
+  ahead: AnswersAhead,
+  prefix: string,
+): FastifyAdapter {
+  const named = new RegExp(`^/${prefix}/([^/?]+)/name/([^/?]+)(?=[/?]|$)`);
   let isClosing = false;
   const adapter = new FastifyAdapter({
     serverFactory: (handler: RequestListener) => {
@@ -33,6 +39,8 @@ export function createHttpAdapter(maxRequestBytes: number, ahead: AnswersAhead):
       server.keepAliveTimeout = KEEP_ALIVE_MS;
       return server;
     },
+    // A named replica is routed as any other, by its whole id.
+    rewriteUrl: ({ url = '' }) => url.replace(named, `/${prefix}/$1%2Fname%2F$2`),
     bodyLimit: maxRequestBytes,
     // Idle keep-alive connections must not hold up a stop.
     forceCloseConnections: 'idle',

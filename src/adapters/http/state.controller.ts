@@ -5,7 +5,7 @@ import { type Given, readMoment } from '../../application/moments.js';
 import { ReadReplica } from '../../application/read-replica.js';
 import { TimeTravel } from '../../application/time-travel.js';
 import { refusals } from '../../replica/commands.js';
-import { isDeviceId } from '../../replica/limits.js';
+import { isReplicaId } from '../../replica/limits.js';
 import { Answers } from './answers.js';
 import { DeviceFollowers } from './device-followers.js';
 import { sendRefusal } from './replies.js';
@@ -14,7 +14,11 @@ import { AT_QUERY, VERSION_QUERY } from './time-travel.openapi.js';
 
 /** Commands and queries of one device. Paths are below the topic prefix, `state` by default. */
 @ApiTags('state')
-@ApiParam({ name: 'deviceId', description: '1 to 128 of [A-Za-z0-9:._-]', example: 'lamp-1' })
+@ApiParam({
+  name: 'deviceId',
+  description: '1 to 128 of [A-Za-z0-9:._-]; of a named replica: {deviceId}/name/{replica}',
+  example: 'lamp-1',
+})
 @Controller()
 export class StateController {
   constructor(
@@ -149,7 +153,7 @@ export class StateController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    if (!isReplicaId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
     try {
       await this.followers.follow(deviceId, request, reply);
     } catch (error) {

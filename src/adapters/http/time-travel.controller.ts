@@ -13,7 +13,7 @@ import {
 import { readRevert, sendRevert } from '../../application/revert.js';
 import { TimeTravel } from '../../application/time-travel.js';
 import { refusals } from '../../replica/commands.js';
-import { isDeviceId } from '../../replica/limits.js';
+import { isReplicaId } from '../../replica/limits.js';
 import { parsePath } from '../../replica/path.js';
 import { Answers } from './answers.js';
 import { DesiredChanges } from './convergence.openapi.js';
@@ -36,7 +36,11 @@ type Sent = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** What one device was, and how it came to be so. */
 @ApiTags('past')
-@ApiParam({ name: 'deviceId', description: '1 to 128 of [A-Za-z0-9:._-]', example: 'lamp-1' })
+@ApiParam({
+  name: 'deviceId',
+  description: '1 to 128 of [A-Za-z0-9:._-]; of a named replica: {deviceId}/name/{replica}',
+  example: 'lamp-1',
+})
 @Controller()
 export class TimeTravelController {
   constructor(
@@ -145,7 +149,7 @@ export class TimeTravelController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    if (!isDeviceId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
+    if (!isReplicaId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
     const reading = readRevert(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
     if (!reading.ok) return sendRefusal(reply, reading.refusal);
     const headers = this.answers.headersOf(request, reply);

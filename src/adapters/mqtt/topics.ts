@@ -1,5 +1,5 @@
 import { COMMAND_CHANNELS, type CommandChannel, type OutputChannel } from '../../application/ports/bus.js';
-import { isDeviceId } from '../../replica/limits.js';
+import { isReplicaId } from '../../replica/limits.js';
 
 /** A command as its topic names it. */
 export interface CommandTopic {
@@ -28,11 +28,9 @@ export class Topics {
 
   /** Null: no topic that takes commands, or no device id. */
   commandOf(topic: string): CommandTopic | null {
-    const [prefix, deviceId, name, ...rest] = topic.split('/');
+    const [deviceId, [name, ...rest]] = this.split(topic);
     const channel = COMMAND_CHANNELS.find((command) => command === name);
-    if (prefix !== this.prefix || deviceId === undefined || channel === undefined || rest.length > 0)
-      return null;
-    return isDeviceId(deviceId) ? { channel, deviceId } : null;
+    return deviceId === null || channel === undefined || rest.length > 0 ? null : { channel, deviceId };
   }
 
   outputTopic(channel: MqttChannel, deviceId: string): string {
@@ -44,12 +42,21 @@ export class Topics {
    * what happens from now on.
    */
   deltaDeviceOf(filter: string): string | null {
-    const [prefix, deviceId, ...levels] = filter.split('/');
-    if (prefix !== this.prefix || deviceId === undefined || !isDeviceId(deviceId)) return null;
+    const [deviceId, levels] = this.split(filter);
+    if (deviceId === null) return null;
     for (const [index, level] of levels.entries()) {
       if (level === '#') return deviceId;
       if (index >= DELTA.length || (level !== '+' && level !== DELTA[index])) return null;
     }
     return levels.length === DELTA.length ? deviceId : null;
+  }
+
+  /** A topic's replica, and the levels below it. */
+  private split(topic: string): [deviceId: string | null, levels: readonly string[]] {
+    const [prefix, device = '', ...levels] = topic.split('/');
+    if (prefix !== this.prefix) return [null, []];
+    const isNamed = levels[0] === 'name' && levels.length > 2;
+    const id = isNamed ? `${device}/name/${levels[1]}` : device;
+    return isReplicaId(id) ? [id, isNamed ? levels.slice(2) : levels] : [null, []];
   }
 }

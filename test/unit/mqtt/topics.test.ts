@@ -8,6 +8,28 @@ describe('the topics of MQTT', () => {
     expect(topics.commandOf(`state/a:1/${channel}`)).toEqual({ channel, deviceId: 'a:1' });
   });
 
+  it('take commands of named replicas', () => {
+    expect(topics.commandOf('state/a/name/b/update')).toEqual({ channel: 'update', deviceId: 'a/name/b' });
+    expect(topics.commandOf('state/name/name/name/get')).toEqual({
+      channel: 'get',
+      deviceId: 'name/name/name',
+    });
+    expect(topics.outputTopic('update.delta', 'a/name/b')).toBe('state/a/name/b/update/delta');
+    expect(topics.deltaDeviceOf('state/a/name/b/update/delta')).toBe('a/name/b');
+    expect(topics.deltaDeviceOf('state/a/name/b/#')).toBe('a/name/b');
+  });
+
+  it.each([
+    'state/a/name/update',
+    'state/a/name/b',
+    'state/a/name/b/c/update',
+    'state/a/name//update',
+    'state/a/name/../update',
+    'state/a/nam/b/update',
+  ])('take no command at %s', (topic) => {
+    expect(topics.commandOf(topic)).toBeNull();
+  });
+
   it.each([
     '',
     'state',
@@ -62,6 +84,8 @@ describe('the topics of MQTT', () => {
     'state/lamp/update/accepted',
     'state/lamp/update/delta/+',
     'state/lamp/+',
+    'state/lamp/name/+/update/delta',
+    'state/lamp/name/#',
     'other/lamp/update/delta',
     'state/../update/delta',
   ])('tell by %s that no one device’s delta is asked for', (filter) => {

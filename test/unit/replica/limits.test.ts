@@ -1,6 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { refusals } from '../../../src/replica/commands.js';
-import { checkValue, DEFAULT_LIMITS, isDeviceId, shown } from '../../../src/replica/limits.js';
+import {
+  checkValue,
+  DEFAULT_LIMITS,
+  isIdPrefix,
+  isReplicaId,
+  MAX_REPLICA_ID_BYTES,
+  shown,
+} from '../../../src/replica/limits.js';
 import { type JsonValue } from '../../../src/replica/json.js';
 
 describe('The default limits', () => {
@@ -20,15 +27,45 @@ describe('The refusals', () => {
 
 describe('A deviceId', () => {
   it.each(['a', '0', 'A:b.c_d-e', '...', '.a', '-', 'x'.repeat(128), '__proto__'])('may be %j', (id) => {
-    expect(isDeviceId(id)).toBe(true);
+    expect(isReplicaId(id)).toBe(true);
   });
 
   it.each(['', '.', '..', 'x'.repeat(129), 'a b', 'a/b', 'a\n', '\na', 'é', 'a\0', 'a#', 'a+', 'a%20'])(
     'may not be %j',
     (id) => {
-      expect(isDeviceId(id)).toBe(false);
+      expect(isReplicaId(id)).toBe(false);
     },
   );
+});
+
+describe('The id of a named replica', () => {
+  const longest = `${'x'.repeat(128)}/name/${'y'.repeat(64)}`;
+  it.each(['a/name/b', 'name/name/name', '..a/name/..b', longest])('may be %j', (id) => {
+    expect(isReplicaId(id)).toBe(true);
+    expect(isIdPrefix(id)).toBe(true);
+    expect(id.length).toBeLessThanOrEqual(MAX_REPLICA_ID_BYTES);
+  });
+
+  it.each([
+    'a/name',
+    'a/name/',
+    'a/name/b/',
+    'a/name/b/c',
+    'a/name/b/name/c',
+    'a/Name/b',
+    'a//b',
+    '/name/b',
+    '../name/b',
+    './name/b',
+    'a/name/.',
+    'a/name/..',
+    'a/name/b c',
+    'a/name/b\n',
+    `a/name/${'x'.repeat(65)}`,
+    `${'x'.repeat(129)}/name/b`,
+  ])('may not be %j', (id) => {
+    expect(isReplicaId(id)).toBe(false);
+  });
 });
 
 describe('A walk over a value', () => {
