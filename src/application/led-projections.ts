@@ -82,11 +82,13 @@ export class LedProjections implements ProjectionsControl {
   }
 
   private async follow(): Promise<void> {
-    if (this.isAsking) await this.leadership.askForRebuild();
+    const { isAsking } = this;
+    if (isAsking) await this.leadership.askForRebuild();
     const at = this.dependencies.clock();
     const heard = await this.leadership.listen();
     this.heard = heard === null ? null : { ...heard, at };
-    this.isAsking = false;
+    // What is asked for while this waits is told the next time.
+    if (isAsking) this.isAsking = false;
   }
 
   private async lead(term: LeaderTerm): Promise<void> {
