@@ -35,16 +35,19 @@ export interface Folded {
 /** Some six times the JSON of its sections in memory, by estimate, with metadata and delta. */
 const BYTES_FACTOR = 6;
 const BYTES_PER_VIEW = 800;
-/** A view is weighed again after events of so many bytes, and of four times as many each time that it has not grown. */
+const BYTES_PER_SETTLED = 100;
+/**
+ * A view is weighed again after events of so many bytes; where it has not grown, after four times as many, or four times
+ * its own. It can grow unseen by no more than that.
+ */
 const WEIGH_AGAIN_BYTES = 2048;
 
 /** A view in memory, and what its sections took as JSON when they were last counted. */
 interface Held {
   readonly view: DeviceView;
   counted: number;
-  /** Bytes of events until they are counted again, and from one count to the next. */
+  /** Bytes of events until they are counted again. */
   untilCount: number;
-  interval: number;
 }
 
 /**
@@ -71,9 +74,9 @@ export class BatchFolder {
     this.cache = new LRUCache({ maxSize: Math.max(1, cacheBytes) });
   }
 
-  /** Estimated memory of the views that are to be written. */
+  /** Estimated memory of what is to be written. */
   get unwrittenBytes(): number {
-    return this.bytes;
+    return this.bytes + BYTES_PER_SETTLED * this.settled.length;
   }
 
   /** Throws `ReadModelError`; {@link UnreadableRowError}. */
@@ -131,8 +134,8 @@ export class BatchFolder {
     const before = held.counted;
     this.bytes -= memoryOf(held);
     held.counted = sectionBytes(held.view);
-    held.interval = held.counted > before * 1.2 ? WEIGH_AGAIN_BYTES : 4 * held.interval;
-    held.untilCount = held.interval;
+    const isSteady = held.counted <= before * 1.2;
+    held.untilCount = isSteady ? 4 * Math.max(WEIGH_AGAIN_BYTES, held.counted) : WEIGH_AGAIN_BYTES;
     this.bytes += memoryOf(held);
   }
 
@@ -187,8 +190,7 @@ export class BatchFolder {
 }
 
 function hold(view: DeviceView): Held {
-  const interval = WEIGH_AGAIN_BYTES;
-  return { view, counted: sectionBytes(view), untilCount: 0, interval };
+  return { view, counted: sectionBytes(view), untilCount: 0 };
 }
 
 function memoryOf({ counted }: Held): number {
