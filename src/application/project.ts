@@ -76,10 +76,12 @@ export class Projection {
   private written: bigint | null;
   private proof: Proof | null;
   private firstAt = 0;
+  /** When what waits for others has waited long enough, by a clock that nobody sets. */
+  private lateAt = 0;
   private events = 0;
   private isCaughtUp = false;
-  /** When the rows showed all that there was, or the time of the last event in them. */
-  private currentAt = 0;
+  /** The time of the first event that the rows lack; 0: none was read yet. */
+  private missingAt = 0;
   private readonly folder: BatchFolder;
 
   constructor(
@@ -107,12 +109,13 @@ export class Projection {
 
   /**
    * How far behind the rows are, at the most, by what this process knows; 0: they show all that there is. Before the
-   * log's end was reached it is the age of the last event in them.
+   * log's end was reached it is the age of the first event that they lack.
    */
   lagMs(): number {
     if (this.isCaughtUp && this.pending === 0) return 0;
-    const since = this.isCaughtUp ? this.firstAt : this.currentAt;
-    return since === 0 ? 0 : Math.max(0, this.dependencies.clock() - since);
+    const since = this.isCaughtUp ? this.firstAt : this.missingAt;
+    // Not 0 either in its first millisecond, or where the clock was set back.
+    return since === 0 ? 0 : Math.max(1, this.dependencies.clock() - since);
   }
 
   /**
@@ -133,11 +136,17 @@ export class Projection {
           hasReadAll = true;
         }
       } catch (error) {
-        if (!this.passesOver(error)) throw error;
+        if (this.passesOver(error)) continue;
+        if (error instanceof EventStoreError && error.canRetry) await this.keep(hooks);
+        throw error;
       }
     }
-    // What a rebuild has folded in seconds need not be folded again by the next one.
-    if (isGoingOn && this.kind === 'rebuild') await this.flush({ ...hooks, onCaughtUp: undefined });
+    if (isGoingOn) await this.keep(hooks);
+  }
+
+  /** What a rebuild has folded in seconds need not be folded again by the next one. */
+  private async keep(hooks: Hooks): Promise<void> {
+    if (this.kind === 'rebuild') await this.flush({ ...hooks, onCaughtUp: undefined });
   }
 
   /** What is in the log now: a plain read costs less than a subscription. */
@@ -181,16 +190,13 @@ export class Projection {
     hooks: Hooks,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { delayMs } = this.dependencies.options;
     let next = items.next();
     // Where the loop ends before it is awaited, nobody else hears of its failure.
     next.catch(() => undefined);
     for (;;) {
       // Before the log's end is reached the next event is there already, and a timer for each would cost more than it.
       const wait = this.isCaughtUp && this.pending > 0;
-      const result = wait
-        ? await orLate(next, this.firstAt + delayMs - this.dependencies.clock())
-        : await next;
+      const result = wait ? await orLate(next, this.lateAt - performance.now()) : await next;
       if (signal.aborted) return true;
       if (result === LATE) {
         if (!(await this.flush(hooks))) return false;
@@ -211,13 +217,20 @@ export class Projection {
   }
 
   private add(event: RecordedEvent | LogEntry): void {
-    if (this.pending === 0) this.firstAt = this.dependencies.clock();
-    this.items.push(event);
-    this.pending++;
+    if (this.pending === 0) this.missingAt = event.recordedAt;
+    this.push(event);
     this.bytes += event.data.length + event.metadata.length;
     this.position = event.position;
     this.last = event;
-    if (!this.isCaughtUp) this.currentAt = event.recordedAt;
+  }
+
+  private push(item: Item): void {
+    if (this.pending === 0) {
+      this.firstAt = this.dependencies.clock();
+      this.lateAt = performance.now() + this.dependencies.options.delayMs;
+    }
+    this.items.push(item);
+    this.pending++;
   }
 
   /** True where the event that the read broke at is one that can be passed over. */
@@ -226,9 +239,7 @@ export class Projection {
       return false;
     const { stream, position } = error.damaged;
     if (this.position !== null && position <= this.position) return false;
-    if (this.pending === 0) this.firstAt = this.dependencies.clock();
-    this.items.push({ damaged: { stream, reason: error.message } });
-    this.pending++;
+    this.push({ damaged: { stream, reason: error.message } });
     this.position = position;
     return true;
   }
@@ -267,8 +278,9 @@ export class Projection {
     const { model, observer } = this.dependencies;
     const { position, pending } = this;
     if (pending > 0 && position !== null) {
-      const { rows, settled } = await this.folder.take();
+      // First, since it may fail: what was taken would be lost.
       this.proof = this.last === null ? this.proof : await this.proofOf(this.last);
+      const { rows, settled } = await this.folder.take();
       const checkpoint: Checkpoint = { position, proof: this.proof };
       await model.write(this.generation.id, {
         rows,
@@ -288,14 +300,23 @@ export class Projection {
     return !(await onCaughtUp());
   }
 
-  /** Null where it was damaged since it was read: then nothing is known of it. */
+  /** Null where its stream does not show it, damaged or deleted as it may be: then nothing is known of it. */
   private async proofOf(event: RecordedEvent | LogEntry): Promise<Proof | null> {
     const { stream, revision, position } = event;
     if ('id' in event) return { stream, revision, id: event.id, position };
-    const reads = this.dependencies.store.readStream(stream, { from: revision, maxCount: 1 });
-    for await (const { id } of reads) return { stream, revision, id, position };
+    try {
+      const reads = this.dependencies.store.readStream(stream, { from: revision, maxCount: 1 });
+      for await (const { id } of reads) return { stream, revision, id, position };
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+    }
     return null;
   }
+}
+
+/** True where an event cannot be read any more, but the rest of the log can. */
+export function isLoss(error: unknown): boolean {
+  return error instanceof EventStoreError && (error.code === 'corrupt' || error.code === 'stream-deleted');
 }
 
 async function orLate<T>(promise: Promise<T>, milliseconds: number): Promise<T | typeof LATE> {

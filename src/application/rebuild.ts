@@ -4,7 +4,7 @@ import { firstOf, lastOf, shareOf } from './copy-events.js';
 import { EventStoreError, type EventLog } from './ports/event-store.js';
 import { SOLE_LEADER } from './ports/leadership.js';
 import { type Generation, type ReadModel, ReadModelError } from './ports/read-model.js';
-import { type Progress, Projection, type ProjectDependencies } from './project.js';
+import { isLoss, type Progress, Projection, type ProjectDependencies } from './project.js';
 import { pause } from './timing.js';
 
 export interface RebuildProgress {
@@ -119,8 +119,7 @@ export async function isOfLog(store: EventLog, { checkpoint }: Generation): Prom
     return false;
   } catch (error) {
     // Damage and deletion came later: they do not say that it is another log.
-    if (error instanceof EventStoreError && (error.code === 'corrupt' || error.code === 'stream-deleted'))
-      return true;
+    if (isLoss(error)) return true;
     throw error;
   }
 }

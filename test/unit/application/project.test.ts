@@ -16,6 +16,7 @@ import { type ReadModel, ReadModelError } from '../../../src/application/ports/r
 import { Projection, type ProjectOptions } from '../../../src/application/project.js';
 import { Projections } from '../../../src/application/projections.js';
 import { rebuild } from '../../../src/application/rebuild.js';
+import { deferred } from '../../../src/application/timing.js';
 import { Histories, randomFrom } from '../../support/histories.js';
 import { until } from '../../support/http.js';
 import { dependenciesOf, foldOfLog, hoursOf, rowsShown, settledShown } from '../../support/projections.js';
@@ -190,6 +191,102 @@ describe('The projection', () => {
     const observer = await projectOnce(store, model);
     expect(observer.broken).toEqual([]);
     expect((await model.generations())[0]?.checkpoint?.position).not.toBeNull();
+  });
+
+  it('writes what was folded before the event store went away, so that each try of a rebuild gets further', async () => {
+    await new Histories(randomFrom(11), 10).append(store, 200);
+    const away: EventStore = Object.create(store) as EventStore;
+    away.readAll = async function* (options) {
+      let count = 0;
+      for await (const event of store.readAll(options)) {
+        if (options?.maxCount === undefined && count++ === 60)
+          throw new EventStoreError('unavailable', 'away');
+        yield event;
+      }
+    };
+    const dependencies = dependenciesOf(away, model, { batchCount: 1_000_000 });
+    let tries = 0;
+    for (let done = false; !done && tries < 20; tries++) {
+      done = await rebuild(dependencies, never).then(
+        () => true,
+        (error: unknown) => {
+          expect(error).toMatchObject({ code: 'unavailable' });
+          return false;
+        },
+      );
+    }
+    expect(tries).toBeGreaterThan(2);
+    expect(tries).toBeLessThan(20);
+    await expectShown(store, model);
+  });
+
+  it('goes on where the last event of a batch can only be read page by page', async () => {
+    await new Histories(randomFrom(12), 5).append(store, 100);
+    const damaged: EventStore = Object.create(store) as EventStore;
+    damaged.readPages = async function* (after) {
+      for await (const { id: _, data, metadata, ...rest } of store.readAll(
+        after === undefined ? {} : { after },
+      ))
+        yield [{ ...rest, data: data.toString(), metadata: metadata.toString() }];
+    };
+    damaged.readStream = () => {
+      throw new EventStoreError('corrupt', 'its index is damaged');
+    };
+    await rebuild(dependenciesOf(damaged, model), never);
+    await expectShown(store, model);
+  });
+
+  it('says how old the oldest event is that the rows do not have yet', async () => {
+    await reported('device', 0);
+    await reported('device', 1);
+    const [old, recent] = [1_800_000_000_000, 1_800_000_600_000];
+    const aged: EventStore = Object.create(store) as EventStore;
+    aged.readAll = async function* (options) {
+      for await (const event of store.readAll(options))
+        yield { ...event, recordedAt: event.revision === 0 ? old : recent };
+    };
+    const writing = deferred<void>();
+    const written = deferred<void>();
+    const write = model.write.bind(model);
+    model.write = async (id, rows) => {
+      writing.resolve();
+      await written.promise;
+      return write(id, rows);
+    };
+    const generation = await model.begin(VIEW_SCHEMA_VERSION);
+    const dependencies = { ...dependenciesOf(aged, model, { batchCount: 2 }), clock: () => recent + 1000 };
+    const projection = new Projection(dependencies, generation, 'live');
+    const running = projection.run({ signal: never, onCaughtUp: () => true });
+    await writing.promise;
+    expect(projection.lagMs()).toBe(601_000);
+    written.resolve();
+    await running;
+    expect(projection.lagMs()).toBe(0);
+  });
+
+  it('writes what waits for others also where the clock is set back, and is behind until then', async () => {
+    let now = 1_800_000_000_000;
+    const stop = new AbortController();
+    const generation = await model.begin(VIEW_SCHEMA_VERSION);
+    await model.activate(generation.id);
+    const dependencies = { ...dependenciesOf(store, model, { delayMs: 1 }), clock: () => now };
+    const projection = new Projection(dependencies, generation, 'live');
+    const running = projection.run({ signal: stop.signal });
+    await until('it has caught up', () => projection.hasCaughtUp);
+    const lags: number[] = [];
+    const fold = model.load.bind(model);
+    model.load = async (id, deviceIds) => {
+      lags.push(projection.lagMs());
+      return fold(id, deviceIds);
+    };
+    await reported('device', 0);
+    await new Promise((resolve) => setImmediate(resolve));
+    now -= 3_600_000;
+    await until('it is written', () => projection.writtenPosition !== null);
+    expect(lags).toEqual([expect.any(Number)]);
+    expect(lags[0]).toBeGreaterThan(0);
+    stop.abort();
+    await running;
   });
 
   describe('kept by the service', () => {
