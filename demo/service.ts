@@ -32,6 +32,11 @@ export async function startService(environment: Readonly<Record<string, string>>
     env: {
       ...process.env,
       ...environment,
+      // On the loopback address, and on data and topics of the demo's own.
+      ALLOW_UNAUTHENTICATED: 'on',
+      API_KEYS_FILE: '',
+      OIDC_ISSUER: '',
+      OIDC_AUDIENCE: '',
       PORT: '0',
       HOST: '127.0.0.1',
       DATA_DIR: dataDir,

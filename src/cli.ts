@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { apiKeyCommand } from './cli/api-key.js';
 import { type Command, InterruptedError, lineOf, parseArguments, UsageError } from './cli/command.js';
 import { copyEventsCommand, withoutVariable } from './cli/copy.js';
 import { exportCommand } from './cli/export.js';
@@ -17,6 +18,7 @@ const COMMANDS: readonly Command[] = [
   verifyCommand,
   rebuildCommand,
   copyEventsCommand,
+  apiKeyCommand,
 ];
 
 const EXIT_CODES = `Exit code 0: done. 1: it failed, or what was to be compared is not the same. 2: it

@@ -1,38 +1,48 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { type Logger } from 'pino';
 import { CommandIntake } from './adapters/bus/command-intake.strategy.js';
+import { guardRoutes } from './adapters/http/access.js';
 import { Connections } from './adapters/http/connections.js';
+import { Gate } from './adapters/http/gate.js';
 import { quickGets } from './adapters/http/quick-gets.js';
 import { createHttpAdapter, RejectedFilter } from './adapters/http/server.js';
 import { BUS, OBSERVER } from './adapters/http/tokens.js';
 import { AppModule } from './app.module.js';
 import { ReadReplica } from './application/read-replica.js';
 import { type Bus } from './application/ports/bus.js';
-import { readSettings, type Settings } from './config/settings.js';
+import { readSettings, requireAuthentication, type Settings } from './config/settings.js';
 import { MqttListener } from './mqtt.module.js';
 import { createLogger, NestLogger } from './observability/logger.js';
 import { type Metrics } from './observability/metrics.js';
+import { openAccess } from './open-access.js';
 
 /** Starts the service; resolves when it takes commands and requests. Throws where it cannot start. */
 async function start(settings: Settings, logger: Logger): Promise<NestFastifyApplication> {
+  requireAuthentication(settings);
+  const access = openAccess(settings, logger);
   let reader: ReadReplica | null = null;
+  let metrics: Metrics | null = null;
+  const refused = (code: 401 | 403 | 503): void => metrics?.accessRefused(code);
+  const gate =
+    access === null
+      ? null
+      : new Gate(access, { maxDiscardedBytes: settings.MAX_REQUEST_BYTES, onRefused: refused });
   const ahead = quickGets(settings.TOPIC_PREFIX, (deviceId) => reader?.getNow(deviceId) ?? null);
-  const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.create(settings, logger),
-    createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead, settings.TOPIC_PREFIX),
-    { logger: new NestLogger(logger), bodyParser: false, abortOnError: false },
-  );
+  const adapter = createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead, settings.TOPIC_PREFIX, gate);
+  if (gate !== null) guardRoutes(adapter.getInstance(), settings.TOPIC_PREFIX, refused);
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.create(settings, logger), adapter, {
+    logger: new NestLogger(logger),
+    bodyParser: false,
+    abortOnError: false,
+  });
   try {
     reader = app.get(ReadReplica);
-    app.useGlobalFilters(new RejectedFilter(app.get<Metrics>(OBSERVER)));
-    const description = new DocumentBuilder()
-      .setTitle('Device State Replica')
-      .setDescription('Reported and desired state of devices, and the delta between them')
-      .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
-      .build();
+    metrics = app.get<Metrics>(OBSERVER);
+    app.useGlobalFilters(new RejectedFilter(metrics));
+    const description = describeApi();
     SwaggerModule.setup('docs', app, () => SwaggerModule.createDocument(app, description));
     app.connectMicroservice({ strategy: new CommandIntake(app.get<Bus>(BUS)) });
     await app.startAllMicroservices();
@@ -42,6 +52,18 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
     throw error;
   }
   return app;
+}
+
+function describeApi(): Omit<OpenAPIObject, 'paths'> {
+  return new DocumentBuilder()
+    .setTitle('Device State Replica')
+    .setDescription('Reported and desired state of devices, and the delta between them')
+    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+    .addBearerAuth({ type: 'http', description: 'An API key, or a token of OIDC_ISSUER' }, 'bearer')
+    .addApiKey({ type: 'apiKey', in: 'header', name: 'x-api-key', description: 'An API key' }, 'apiKey')
+    .addSecurityRequirements('bearer')
+    .addSecurityRequirements('apiKey')
+    .build();
 }
 
 /** The first signal finishes and commits the work in hand and ends with code 0; a second one ends at once. */

@@ -10,7 +10,7 @@ import { BUS } from './adapters/http/tokens.js';
 import { MqttEdge, type MqttEdgeOptions, whyNotListening } from './adapters/mqtt/mqtt-edge.js';
 import { type Bus } from './application/ports/bus.js';
 import { ReadReplica } from './application/read-replica.js';
-import { type Settings, SettingsError } from './config/settings.js';
+import { isMqttOn, type Settings, SettingsError } from './config/settings.js';
 import { type Metrics } from './observability/metrics.js';
 
 const EDGE = Symbol('mqtt edge');
@@ -58,8 +58,7 @@ interface NamedEdge {
 
 /** What the MQTT edge is made of: a part of the composition root. */
 export function mqttProviders(settings: Settings, logger: Logger, metrics: Metrics): Provider[] {
-  // By default with the in-process bus alone: a cluster's devices have a broker, or are to be let in deliberately.
-  const isOn = settings.MQTT === undefined ? settings.KAFKA_BROKERS === undefined : settings.MQTT === 'on';
+  const isOn = isMqttOn(settings);
   const options: MqttEdgeOptions = {
     host: settings.MQTT_HOST,
     port: settings.MQTT_PORT,

@@ -142,6 +142,7 @@ async function startService(
     KAFKA_PARTITION_COUNT: String(partitions),
     DATA_DIR: dataDir,
     PORT: '0',
+    ALLOW_UNAUTHENTICATED: 'on',
     LOG_LEVEL: 'info',
     // Else it would project on into the rounds of the bare program, on the one core that both have.
     PROJECTIONS: projections,

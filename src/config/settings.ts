@@ -61,6 +61,10 @@ export class Settings {
   @Whole(0, 65535) PORT: number = 3000;
   /** Address that HTTP listens on. */
   @IsString() HOST: string = '127.0.0.1';
+  /** The API keys' hashes and whom they let in. Absent, and OIDC_ISSUER as well: everyone may do everything. */
+  @IsOptional() @IsString() API_KEYS_FILE?: string;
+  /** Whether the service may run without authentication where others than programs of this machine can reach it. */
+  @OneOf('on', 'off') ALLOW_UNAUTHENTICATED: string = 'off';
   /** Folder of the SQLite files. Made where it is missing. */
   @IsString() DATA_DIR: string = './data';
   /** `esdb://…` of EventStoreDB or KurrentDB; the adapter reads the rest of it. Absent: SQLite in DATA_DIR. */
@@ -75,7 +79,7 @@ export class Settings {
   @Whole(1, 1000) DATABASE_POOL_COUNT: number = 10;
   /** How long PostgreSQL may work on a question. */
   @Whole(100, 600_000) DATABASE_READ_TIMEOUT_MS: number = 10_000;
-  /** Whether devices reach the service by MQTT. Absent: on with the in-process bus, off with Kafka. */
+  /** Whether devices reach the service by MQTT. Absent: on with the in-process bus, off with Kafka or API keys. */
   @IsOptional() @OneOf('on', 'off') MQTT?: string;
   /** Address that MQTT listens on. */
   @IsString() MQTT_HOST: string = '127.0.0.1';
@@ -161,7 +165,7 @@ const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER|MQTT)|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(API_KEY|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER|MQTT)|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.
@@ -201,6 +205,51 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   return settings;
 }
 
+/** Whether devices reach the service by MQTT, which lets in whoever comes: by itself only where HTTP does so, too. */
+export function isMqttOn({ MQTT, KAFKA_BROKERS, API_KEYS_FILE }: Settings): boolean {
+  if (MQTT !== undefined) return MQTT === 'on';
+  // A cluster's devices have a broker, or are to be let in deliberately.
+  return KAFKA_BROKERS === undefined && API_KEYS_FILE === undefined;
+}
+
+const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/i;
+const OTHERS = ['KAFKA_BROKERS', 'EVENTSTORE_CONNECTION_STRING', 'DATABASE_URL'] as const;
+
+/**
+ * Without authentication the service runs for its own machine alone: embedded, and on the loopback address.
+ *
+ * @throws {SettingsError} in one line, where others can reach it, unless that is what was asked for
+ */
+export function requireAuthentication(settings: Settings): void {
+  const { ALLOW_UNAUTHENTICATED, API_KEYS_FILE } = settings;
+  const isAllowed = ALLOW_UNAUTHENTICATED === 'on';
+  if (API_KEYS_FILE !== undefined) {
+    if (isAllowed) {
+      throw new SettingsError('ALLOW_UNAUTHENTICATED=on contradicts API_KEYS_FILE: unset one of them');
+    }
+    if (isMqttOn(settings)) {
+      throw new SettingsError(
+        'MQTT=on contradicts API_KEYS_FILE: MQTT cannot ask who connects; unset one of them',
+      );
+    }
+    return;
+  }
+  const why = reachedBy(settings);
+  if (isAllowed || why === undefined) return;
+  throw new SettingsError(
+    `API_KEYS_FILE is needed with ${why}, or ALLOW_UNAUTHENTICATED=on where whoever reaches the service may do everything`,
+  );
+}
+
+/** By which setting others than programs of this machine may reach the service; undefined: by none. */
+function reachedBy(settings: Settings): string | undefined {
+  const { HOST, MQTT_HOST } = settings;
+  const other = OTHERS.find((name) => settings[name] !== undefined);
+  if (other !== undefined) return other;
+  if (!LOOPBACK.test(HOST)) return `HOST=${inOneLine(HOST)}`;
+  return isMqttOn(settings) && !LOOPBACK.test(MQTT_HOST) ? `MQTT_HOST=${inOneLine(MQTT_HOST)}` : undefined;
+}
+
 /** A value between quotes, whatever is in it, and not too long to be read. */
 function inOneLine(value: string): string {
   const visible = value.replace(/[\p{Cc}\u2028\u2029]/gu, '�');
@@ -208,6 +257,7 @@ function inOneLine(value: string): string {
 }
 
 const OPTIONAL = [
+  'API_KEYS_FILE',
   'DATABASE_URL',
   'EVENTSTORE_CONNECTION_STRING',
   'KAFKA_BROKERS',

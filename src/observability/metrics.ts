@@ -38,6 +38,7 @@ export class Metrics implements Observer {
   private readonly redeliveries: Counter<'topic' | 'partition'>;
   private readonly restarts: Counter;
   private readonly lag: Gauge<'topic' | 'partition'>;
+  private readonly accessRefusals: Counter<'code'>;
 
   constructor(private readonly logger: Logger) {
     const registers = [this.registry];
@@ -84,6 +85,12 @@ export class Metrics implements Observer {
       name: 'replica_snapshot_failures_total',
       help: 'Snapshots that could not be read, saved or used; they cost time alone',
       labelNames: ['step'],
+      registers,
+    });
+    this.accessRefusals = new Counter({
+      name: 'replica_access_refusals_total',
+      help: 'Requests by REST of callers that are not known, or that may not do so, by the code of the answer',
+      labelNames: ['code'],
       registers,
     });
     this.conflicts = new Counter({
@@ -185,6 +192,11 @@ export class Metrics implements Observer {
   failed(step: string, error: unknown): void {
     this.failures.inc({ step });
     this.logger.error({ step, err: error }, 'Failed for good');
+  }
+
+  /** Somebody was not let in, or may not do what was asked for. */
+  accessRefused(code: number): void {
+    this.accessRefusals.inc({ code: String(code) });
   }
 
   /** A unit of work failed as a whole, and comes again. */

@@ -38,6 +38,40 @@ describe('a service that cannot start', () => {
     expect(await complaint(environment)).toContain(name);
   });
 
+  it.each([
+    [{ HOST: '0.0.0.0' }, 'HOST'],
+    [{ KAFKA_BROKERS: '127.0.0.1:1' }, 'KAFKA_BROKERS'],
+    [{ EVENTSTORE_CONNECTION_STRING: 'esdb://127.0.0.1:1?tls=false' }, 'EVENTSTORE_CONNECTION_STRING'],
+    [{ DATABASE_URL: 'postgresql://127.0.0.1:1/x' }, 'DATABASE_URL'],
+  ])('without authentication where others reach it, with %j, names the variables', async (settings, name) => {
+    const said = await complaint({ ALLOW_UNAUTHENTICATED: '', ...settings });
+    for (const variable of [name, 'API_KEYS_FILE', 'ALLOW_UNAUTHENTICATED']) expect(said).toContain(variable);
+  });
+
+  it('does without authentication where that is asked for', async () => {
+    const settings = { DATA_DIR: join(folder.path, 'open'), HOST: '0.0.0.0', ALLOW_UNAUTHENTICATED: 'on' };
+    const service = await startService(settings);
+    try {
+      const url = service.url.replace('0.0.0.0', '127.0.0.1');
+      expect((await fetch(`${url}/state/lamp-1`)).status).toBe(404);
+    } finally {
+      await service.stop();
+    }
+  });
+
+  it.each([
+    ['is not there', null, 'cannot read'],
+    ['is empty', '', 'it is empty'],
+    ['holds something else', 'dsr_secret', 'line 1: it is not JSON'],
+  ])('with an API_KEYS_FILE that %s says so', async (_, text, why) => {
+    const API_KEYS_FILE = join(folder.path, 'keys');
+    if (text !== null) writeFileSync(API_KEYS_FILE, text);
+    const said = await complaint({ API_KEYS_FILE });
+    expect(said).toContain(`API_KEYS_FILE: ${why === 'cannot read' ? why : ''}`);
+    expect(said).toContain(why);
+    expect(said).not.toContain('secret');
+  });
+
   it('does not show the password of a connection string', async () => {
     const said = await complaint({ EVENTSTORE_CONNECTION_STRING: 'esdb://admin:h1dden@localhost?tsl=false' });
     expect(said).not.toContain('h1dden');

@@ -30,7 +30,7 @@ const ANY_PORTS = { PORT: '0', MQTT_PORT: '0' };
 
 /** Variables of the caller's own environment that would reach the service by accident. */
 const OURS =
-  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT|LOG_LEVEL|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_)/;
+  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT|API_KEYS_FILE|OIDC_|ALLOW_|LOG_LEVEL|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_)/;
 
 /** A temporary folder for a service's data. The caller removes it with the returned function. */
 export function temporaryFolder(): { path: string; remove: () => void } {
@@ -38,11 +38,13 @@ export function temporaryFolder(): { path: string; remove: () => void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** Without credentials of the test's own everyone is let in, also where the service would not start so by itself. */
 function launch(environment: Readonly<Record<string, string>>): ChildProcess {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)));
   delete clean['NODE_OPTIONS'];
+  const isOpen = environment['API_KEYS_FILE'] === undefined && environment['OIDC_ISSUER'] === undefined;
   return spawn(process.execPath, ['dist/main.js'], {
-    env: { ...clean, ...environment },
+    env: { ...clean, ...(isOpen ? { ALLOW_UNAUTHENTICATED: 'on' } : {}), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

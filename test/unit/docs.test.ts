@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { getMetadataStorage } from 'class-validator';
 import { pino } from 'pino';
+import { type Action, type Reach, ROLES, RULES } from '../../src/application/access/rules.js';
 import { COMMAND_CHANNELS, OUTPUT_CHANNELS } from '../../src/application/ports/bus.js';
 import { Replicas } from '../../src/application/replicas.js';
 import { MemoryEventStore } from '../../src/adapters/event-store/memory/memory-event-store.js';
+import { DOCS_NEED, type Need, NEEDS } from '../../src/adapters/http/access.js';
 import { Settings } from '../../src/config/settings.js';
 import { Metrics } from '../../src/observability/metrics.js';
 
@@ -114,6 +116,51 @@ describe('the tables of topics', () => {
     const column = page === 'README.md' ? 1 : 0;
     const named = rows.flatMap((row) => row[column]?.match(/state\.[a-z.-]*[a-z]/g) ?? []);
     expect([...new Set(named)].sort()).toEqual([...topics].sort());
+  });
+});
+
+describe('the table of docs/security.md', () => {
+  /** What a reach means in a question of this kind. */
+  const word = (need: Need, reach: Reach): string => {
+    if (need.of === 'everybody') return 'yes';
+    if (reach === 'none') return '–';
+    if (need.of === 'service') return 'yes';
+    if (reach === 'all') return 'all';
+    return { device: 'own', update: 'own', listed: 'own', prefix: 'own, by prefix', fleet: 'with *' }[
+      need.of
+    ];
+  };
+  /** An address that does several things by what is sent has a row for each. */
+  const actionsOf = (need: Need): readonly (Action | '–')[] => {
+    switch (need.of) {
+      case 'everybody':
+        return ['–'];
+      case 'update':
+        return ['report', 'desire'];
+      case 'device':
+        return need.action === 'read' ? ['read', 'history'] : [need.action];
+      default:
+        return [need.action];
+    }
+  };
+
+  it('has every address with what each role may do there, and no other', () => {
+    const rows = tableOf(read('docs/security.md'), 'Address', 'Action', ...ROLES).map((row) =>
+      row.map((cell) => cell.replaceAll('\\', '')),
+    );
+    const rules = Object.entries({ ...NEEDS, 'GET /docs': DOCS_NEED }).flatMap(([address, need]) =>
+      actionsOf(need).map((action) => [
+        address.replace(':deviceId', '{id}'),
+        action,
+        ...ROLES.map((role) => word(need, action === '–' ? 'all' : RULES[role][action])),
+      ]),
+    );
+    const byText = (a: readonly string[], b: readonly string[]): number => a.join().localeCompare(b.join());
+    // Of the addresses that read, delta alone knows no past.
+    const real = rules.filter(
+      ([address, action]) => address !== 'GET /state/{id}/delta' || action === 'read',
+    );
+    expect(rows.sort(byText)).toEqual(real.sort(byText));
   });
 });
 

@@ -8,6 +8,7 @@ import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal, refusals } from '../../replica/commands.js';
 import { isObject, type JsonValue, own } from '../../replica/json.js';
 import { isReplicaId } from '../../replica/limits.js';
+import { FORBIDDEN, maySend } from './access.js';
 import { etagOf, goneSignal, matchesEtag, sendDocument, sendRefusal } from './replies.js';
 import { BUS, OBSERVER } from './tokens.js';
 
@@ -35,8 +36,9 @@ export class Answers {
     reply: FastifyReply,
   ): Promise<void> {
     if (!isReplicaId(deviceId)) return sendRefusal(reply, refusals.illegalDeviceId);
-    const headers = this.headersOf(request, reply);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    if (channel === 'update' && !maySend(request, deviceId, body)) return sendRefusal(reply, FORBIDDEN);
+    const headers = this.headersOf(request, reply);
     try {
       this.send(reply, await this.bus.request(channel, deviceId, body, headers));
     } catch (error) {

@@ -3,6 +3,7 @@ import { ApiBody, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { asOfDocument, readAsOf } from '../../application/as-of.js';
 import { TimeTravel } from '../../application/time-travel.js';
+import { FORBIDDEN, mayOnAll } from './access.js';
 import { Answers } from './answers.js';
 import { Rejected } from './documents.openapi.js';
 import { AsOf, AsOfRequest } from './time-travel.openapi.js';
@@ -26,6 +27,7 @@ export class FleetAsOfController {
     await this.answers.text(reply, async (gone) => {
       const asked = readAsOf(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
       if (!asked.ok) return asked;
+      if (!mayOnAll(request, 'history', asked.value.deviceIds)) return { ok: false, refusal: FORBIDDEN };
       const then = await this.timeTravel.asOf(asked.value, gone);
       return then.ok ? { ok: true, value: asOfDocument(then.value) } : then;
     });

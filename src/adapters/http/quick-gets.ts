@@ -1,12 +1,15 @@
 import { type IncomingMessage } from 'node:http';
+import { mayOnDevice } from '../../application/access/rules.js';
 import { type ReadyReading } from '../../application/read-replica.js';
+import { callerOf } from './gate.js';
 import { etagOf, JSON_TYPE, matchesEtag } from './replies.js';
 import { type AnswersAhead } from './server.js';
 
 /**
  * Answers `GET /{prefix}/{deviceId}` without a query where the answer is known at once, with the very bytes of the
  * route's own answer. All else is left to the route: other methods and paths, a device id that is not written plainly, a
- * request with a body, and what `read` does not know at once, as a device without a replica.
+ * request with a body, what the caller may not read, and what `read` does not know at once, as a device without a
+ * replica.
  *
  * Routing, hooks and the promises of a handler cost more than the answer does (`npm run bench:read`).
  *
@@ -19,7 +22,10 @@ export function quickGets(prefix: string, read: (deviceId: string) => ReadyReadi
     if (method !== 'GET' || url === undefined || !url.startsWith(start)) return false;
     const kind = kindOf(request.rawHeaders);
     if (kind === 'with-body') return false;
-    const reading = readOrNull(read, url.slice(start.length));
+    const deviceId = url.slice(start.length);
+    const caller = callerOf(request);
+    if (caller !== undefined && !mayOnDevice(caller, 'read', deviceId)) return false;
+    const reading = readOrNull(read, deviceId);
     if (reading === null) return false;
     const { version, bytes } = reading;
     const etag = etagOf(version);

@@ -1,10 +1,17 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyError, type FastifyReply } from 'fastify';
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { type Socket } from 'node:net';
 import { type Observer } from '../../application/ports/observer.js';
 import { rejectedDocument } from '../../replica/documents.js';
+import { type Gate } from './gate.js';
 import { sendRefusal } from './replies.js';
 
 /** How long a whole request may take to arrive. */
@@ -21,19 +28,24 @@ export type AnswersAhead = (request: IncomingMessage, response: ServerResponse) 
  * @param maxRequestBytes a larger body is refused before it is read: 413
  * @param prefix first part of the paths of replicas
  * @param ahead is offered every request before Fastify sees it, until the service stops
+ * @param gate lets requests in; null: everyone's
  */
 export function createHttpAdapter(
   maxRequestBytes: number,
   ahead: AnswersAhead,
   prefix: string,
+  gate: Gate | null,
 ): FastifyAdapter {
   const named = new RegExp(`^/${prefix}/([^/?]+)/name/([^/?]+)(?=[/?]|$)`);
   let isClosing = false;
   const adapter = new FastifyAdapter({
     serverFactory: (handler: RequestListener) => {
-      const server = createServer((request, response) => {
+      const server = createServer();
+      const serve: RequestListener = (request, response) => {
         if (isClosing || !ahead(request, response)) handler(request, response);
-      });
+      };
+      if (gate === null) server.on('request', serve);
+      else listenBehind(gate, server, serve);
       // Fastify sets these on servers of its own alone.
       server.requestTimeout = REQUEST_TIMEOUT_MS;
       server.keepAliveTimeout = KEEP_ALIVE_MS;
@@ -73,6 +85,22 @@ export function createHttpAdapter(
     instance.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   }
   return adapter;
+}
+
+/** Whoever asks before it sends a body, or expects what there is not, is told nothing either before it is known. */
+function listenBehind(gate: Gate, server: Server, serve: RequestListener): void {
+  server.on('request', gate.guard(serve));
+  server.on(
+    'checkContinue',
+    gate.guard((request, response) => {
+      response.writeContinue();
+      serve(request, response);
+    }),
+  );
+  server.on(
+    'checkExpectation',
+    gate.guard((_request, response) => response.writeHead(417, { connection: 'close' }).end()),
+  );
 }
 
 /** What is not even HTTP gets an answer in HTTP, and its connection ends. */

@@ -1,5 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { readSettings, Settings, SettingsError } from '../../../src/config/settings.js';
+import {
+  isMqttOn,
+  readSettings,
+  requireAuthentication,
+  Settings,
+  SettingsError,
+} from '../../../src/config/settings.js';
 
 /** The message with which this environment is refused. */
 function problemOf(environment: Record<string, string>): string {
@@ -15,6 +21,7 @@ function problemOf(environment: Record<string, string>): string {
 const DEFAULTS: Readonly<Record<string, unknown>> = {
   PORT: 3000,
   HOST: '127.0.0.1',
+  ALLOW_UNAUTHENTICATED: 'off',
   DATA_DIR: './data',
   EVENTSTORE_CONNECTION_STRING: undefined,
   DATABASE_URL: undefined,
@@ -132,6 +139,7 @@ describe('settings', () => {
     ['DATABASE_URL', 'mysql://u:hidden@x', 'postgresql://'],
     ['DATABASE_POOL_COUNT', '0', '1'],
     ['DATABASE_READ_TIMEOUT_MS', '99', '100'],
+    ['ALLOW_UNAUTHENTICATED', 'yes', 'on or off'],
     ['MQTT', 'yes', 'on or off'],
     ['MQTT_PORT', '65536', '65535'],
     ['MAX_MQTT_CONNECTION_COUNT', '0', '1'],
@@ -144,6 +152,9 @@ describe('settings', () => {
   });
 
   it.each([
+    'API_KEY_FILE',
+    'ALLOW_UNAUTHORIZED',
+    'ALLOW_UNAUTH',
     'KAFKA_BROKER',
     'DATABASE_POOL',
     'KAFKA_BROKERS_LIST',
@@ -198,5 +209,65 @@ describe('settings', () => {
       KAFKA_SASL_PASSWORD: 'p',
     });
     expect(settings).toMatchObject({ KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'p' });
+  });
+});
+
+describe('a service without authentication', () => {
+  const KAFKA_BROKERS = 'a:9092';
+  const EVENTSTORE_CONNECTION_STRING = 'esdb://admin:secret@store';
+  const DATABASE_URL = 'postgresql://u:secret@db/replica';
+  /** Empty: it starts. */
+  const complaintOf = (environment: Record<string, string>): string => {
+    try {
+      requireAuthentication(readSettings(environment));
+      return '';
+    } catch (error) {
+      if (error instanceof SettingsError) return error.message;
+      throw error;
+    }
+  };
+
+  it.each([
+    [{}],
+    [{ HOST: '127.0.0.1' }],
+    [{ HOST: '127.9.9.9' }],
+    [{ HOST: '::1' }],
+    [{ HOST: 'localhost' }],
+    [{ HOST: '0.0.0.0', ALLOW_UNAUTHENTICATED: 'on' }],
+    [{ KAFKA_BROKERS, EVENTSTORE_CONNECTION_STRING, DATABASE_URL, ALLOW_UNAUTHENTICATED: 'on' }],
+    [{ HOST: '0.0.0.0', KAFKA_BROKERS, API_KEYS_FILE: 'keys' }],
+    [{ HOST: '127.0.0.1', ALLOW_UNAUTHENTICATED: 'on' }],
+    [{ MQTT_HOST: '0.0.0.0', MQTT: 'off' }],
+    [{ MQTT_HOST: '0.0.0.0', ALLOW_UNAUTHENTICATED: 'on' }],
+    [{ MQTT_HOST: '0.0.0.0', API_KEYS_FILE: 'keys' }],
+  ])('starts with %j', (environment) => {
+    expect(complaintOf(environment)).toBe('');
+  });
+
+  it.each([
+    [{ HOST: '0.0.0.0' }, 'HOST'],
+    [{ HOST: '::' }, 'HOST'],
+    [{ HOST: '10.0.0.1' }, 'HOST'],
+    [{ HOST: '127.0.0.1.example.com' }, 'HOST'],
+    [{ HOST: 'x127.0.0.1' }, 'HOST'],
+    [{ KAFKA_BROKERS }, 'KAFKA_BROKERS'],
+    [{ EVENTSTORE_CONNECTION_STRING }, 'EVENTSTORE_CONNECTION_STRING'],
+    [{ DATABASE_URL }, 'DATABASE_URL'],
+    [{ HOST: '0.0.0.0', API_KEYS_FILE: '' }, 'HOST'],
+    [{ MQTT_HOST: '0.0.0.0' }, 'MQTT_HOST'],
+    [{ API_KEYS_FILE: 'keys', ALLOW_UNAUTHENTICATED: 'on' }, 'contradicts'],
+  ])('does not start with %j, and says why in one line', (environment, why) => {
+    const complaint = complaintOf(environment);
+    for (const name of ['API_KEYS_FILE', 'ALLOW_UNAUTHENTICATED', why]) expect(complaint).toContain(name);
+    expect(complaint).not.toContain('\n');
+    expect(complaint).not.toContain('secret');
+  });
+
+  it('has MQTT off with API keys, which it cannot ask for', () => {
+    expect(isMqttOn(readSettings({}))).toBe(true);
+    expect(isMqttOn(readSettings({ KAFKA_BROKERS }))).toBe(false);
+    expect(isMqttOn(readSettings({ KAFKA_BROKERS, MQTT: 'on' }))).toBe(true);
+    expect(isMqttOn(readSettings({ API_KEYS_FILE: 'keys' }))).toBe(false);
+    expect(complaintOf({ API_KEYS_FILE: 'keys', MQTT: 'on' })).toContain('MQTT=on contradicts API_KEYS_FILE');
   });
 });

@@ -1,0 +1,105 @@
+import { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { type Caller } from '../../application/access/rules.js';
+import { type Authentication, type Authenticator, UNKNOWN } from '../../application/ports/authenticator.js';
+import { type Refusal } from '../../replica/commands.js';
+import { rejectedDocument } from '../../replica/documents.js';
+import { JSON_TYPE } from './replies.js';
+
+const UNAUTHENTICATED: Refusal = {
+  code: 401,
+  message: 'Not authenticated: send an API key or a token as Authorization: Bearer …, or as x-api-key',
+};
+const UNAVAILABLE: Refusal = {
+  code: 503,
+  message: 'Tokens cannot be checked now: the issuer does not answer',
+};
+
+const CALLER = Symbol('caller');
+const STRANGER = Symbol('stranger');
+
+type Asked = IncomingMessage & { [CALLER]?: Caller; [STRANGER]?: true };
+
+/** Who asks; undefined: nobody was asked, since authentication is off, or for a route that is open to everybody. */
+export function callerOf(request: IncomingMessage): Caller | undefined {
+  return (request as Asked)[CALLER];
+}
+
+/** Whether the gate let somebody in whom it does not know, to a route that is open to everybody. */
+export function isStranger(request: IncomingMessage): boolean {
+  return (request as Asked)[STRANGER] === true;
+}
+
+export interface GateOptions {
+  /** The most of a refused request's body that is read, and thrown away, so that its connection can be used again. */
+  readonly maxDiscardedBytes: number;
+  readonly onRefused: (code: 401 | 503) => void;
+}
+
+/**
+ * Lets a request on where it is known who asks, and answers all others with one and the same 401: before it is looked
+ * at what they ask for, and before their bodies are read.
+ */
+export class Gate {
+  constructor(
+    private readonly authenticator: Authenticator,
+    private readonly options: GateOptions,
+  ) {}
+
+  guard(next: RequestListener): RequestListener {
+    return (request, response) => {
+      const credential = credentialOf(request);
+      if (credential === undefined) return this.settle(UNKNOWN, request, response, next);
+      const answer = this.authenticator.authenticate(credential);
+      if (answer instanceof Promise) void answer.then((later) => this.settle(later, request, response, next));
+      else this.settle(answer, request, response, next);
+    };
+  }
+
+  private settle(
+    answer: Authentication,
+    request: IncomingMessage,
+    response: ServerResponse,
+    next: RequestListener,
+  ): void {
+    const asked = request as Asked;
+    if (answer.ok) asked[CALLER] = answer.caller;
+    else if (isOpen(request)) asked[STRANGER] = true;
+    else return this.refuse(request, response, answer.reason === 'unknown' ? UNAUTHENTICATED : UNAVAILABLE);
+    next(request, response);
+  }
+
+  private refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+    this.options.onRefused(refusal.code as 401 | 503);
+    if (response.destroyed) return;
+    const body = rejectedDocument(refusal, Date.now());
+    response.writeHead(refusal.code, {
+      ...(refusal.code === 401 ? { 'www-authenticate': 'Bearer' } : { 'retry-after': '1' }),
+      'content-type': JSON_TYPE,
+      'content-length': Buffer.byteLength(body),
+      // Of a body that may be long nothing is read.
+      ...(this.isShort(request) ? {} : { connection: 'close' }),
+    });
+    response.end(body);
+  }
+
+  private isShort({ headers }: IncomingMessage): boolean {
+    if (headers['transfer-encoding'] !== undefined) return false;
+    return Number(headers['content-length'] ?? 0) <= this.options.maxDiscardedBytes;
+  }
+}
+
+/** What tells a supervisor that the service is there, and no more than that. */
+function isOpen({ method, url = '' }: IncomingMessage): boolean {
+  if (method !== 'GET' && method !== 'HEAD') return false;
+  const path = url.split('?', 1)[0];
+  return path === '/health/live' || path === '/health/ready';
+}
+
+const BEARER = /^Bearer +(\S+) *$/i;
+
+/** The key or token that was sent; undefined: none, or something else. */
+function credentialOf({ headers }: IncomingMessage): string | undefined {
+  const key = headers['x-api-key'];
+  if (key !== undefined) return typeof key === 'string' ? key : undefined;
+  return headers.authorization === undefined ? undefined : BEARER.exec(headers.authorization)?.[1];
+}
