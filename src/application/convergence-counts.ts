@@ -67,21 +67,61 @@ export function durationOf({ askedAt, settledAt }: Settled): number {
 }
 
 /** Counts by hour, outcome and bucket; in the order in which the first of each came. */
-export function countSettled(all: readonly Settled[]): SettledCount[] {
-  const counts = new Map<string, { -readonly [K in keyof SettledCount]: SettledCount[K] }>();
-  for (const settled of all) {
+export class SettledTally {
+  private readonly byKey = new Map<string, { -readonly [K in keyof SettledCount]: SettledCount[K] }>();
+
+  add(settled: Settled): void {
     const durationMs = durationOf(settled);
+    const { outcome } = settled;
     const [hour, bucket] = [hourOf(settled.settledAt), bucketOf(durationMs)];
-    const key = `${hour}/${settled.outcome}/${bucket}`;
-    const count = counts.get(key);
+    const key = keyOf({ hour, outcome, bucket });
+    const count = this.byKey.get(key);
     if (count === undefined) {
-      counts.set(key, { hour, outcome: settled.outcome, bucket, count: 1, sumMs: durationMs });
+      this.byKey.set(key, { hour, outcome, bucket, count: 1, sumMs: durationMs });
     } else {
       count.count++;
       count.sumMs += durationMs;
     }
   }
-  return [...counts.values()];
+
+  get counts(): SettledCount[] {
+    return [...this.byKey.values()];
+  }
+}
+
+export function countSettled(all: readonly Settled[]): SettledCount[] {
+  const tally = new SettledTally();
+  for (const settled of all) tally.add(settled);
+  return tally.counts;
+}
+
+export interface SettledDifference {
+  /** Of an hour, outcome and bucket; with a count of 0 where there is none. */
+  readonly expected: SettledCount;
+  readonly actual: SettledCount;
+}
+
+/** Where the two are not the same, in the order of the hours. */
+export function compareSettled(
+  expected: readonly SettledCount[],
+  actual: readonly SettledCount[],
+): SettledDifference[] {
+  const pairs = new Map(expected.map((each) => [keyOf(each), { expected: each, actual: noneOf(each) }]));
+  for (const each of actual) {
+    const pair = pairs.get(keyOf(each));
+    pairs.set(keyOf(each), { expected: pair?.expected ?? noneOf(each), actual: each });
+  }
+  return [...pairs.values()]
+    .filter(({ expected: one, actual: other }) => one.count !== other.count || one.sumMs !== other.sumMs)
+    .sort(({ expected: one }, { expected: other }) => one.hour - other.hour);
+}
+
+function keyOf({ hour, outcome, bucket }: Omit<SettledCount, 'count' | 'sumMs'>): string {
+  return `${hour}/${outcome}/${bucket}`;
+}
+
+function noneOf(count: SettledCount): SettledCount {
+  return { ...count, count: 0, sumMs: 0 };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { deviceOf, streamOf } from '../replica/stored.js';
+import { compareSettled, type SettledDifference, SettledTally } from './convergence-counts.js';
 import { firstOf, lastOf, shareOf } from './copy-events.js';
 import { emptyView, evolveView, rowOfView } from './device-view.js';
 import { Pacer } from './pacing.js';
@@ -20,7 +21,11 @@ export type Finding =
   /** The read model has a row, and the store has no event of the device. */
   | { readonly kind: 'no-stream'; readonly deviceId: string }
   /** The read model is past the device's first event, and has no row of it. */
-  | { readonly kind: 'no-row'; readonly deviceId: string };
+  | { readonly kind: 'no-row'; readonly deviceId: string }
+  /** The read model is past the event that follows on the row's revision, and the row is not broken. */
+  | { readonly kind: 'left-behind'; readonly deviceId: string; readonly revision: number }
+  /** A count of settled desired changes, as it stood when it began. */
+  | ({ readonly kind: 'settled' } & SettledDifference);
 
 export interface VerifyOptions {
   readonly signal: AbortSignal;
@@ -43,11 +48,14 @@ const PAGE_COUNT = 100;
 /** So many streams are read at once: a server answers each only after a while. */
 const STREAMS_AT_ONCE = 8;
 const LOOK_UP_COUNT = 500;
+/** No stream has as many events. */
+const ALL = Number.MAX_SAFE_INTEGER - 2;
 
 /**
- * Replays the stream of each row up to the row's own revision and compares all of the row with what comes out; and
- * looks for streams that have no row. It is right beside a projector that goes on meanwhile, or that swaps in a
- * rebuilt generation. In memory there is a page of rows and a few devices.
+ * Replays the stream of each row up to the row's own revision and compares all of the row with what comes out; looks
+ * for streams that have no row, and for rows that were left behind; and compares the counts of settled desired changes
+ * with what the streams settle up to where the counts stood. It is right beside a projector that goes on meanwhile, or
+ * that swaps in a rebuilt generation. In memory there are a page of rows, a few devices, and the counts.
  *
  * That a device is broken is compared, and not the wording of why. Throws `EventStoreError`, `ReadModelError`.
  */
@@ -62,6 +70,9 @@ class Verification {
   private findings = 0;
   private eventsBehind = 0;
   private readonly pacer = new Pacer();
+  /** Where the counts stood when it began. */
+  private position: bigint | null = null;
+  private readonly tally = new SettledTally();
 
   constructor(
     private readonly log: EventLog,
@@ -70,10 +81,13 @@ class Verification {
   ) {}
 
   async run(): Promise<Verified> {
-    const active = (await this.model.generations()).find(({ isActive }) => isActive);
-    const position = active?.checkpoint?.position ?? null;
+    const { counts, position } = await this.model.settledByHour();
+    this.position = position;
     await this.checkStreams(position);
     await this.checkRows();
+    if (!this.isInterrupted) {
+      for (const each of compareSettled(this.tally.counts, counts)) this.found({ kind: 'settled', ...each });
+    }
     const { rows, streams, findings, eventsBehind } = this;
     return { rows, streams, findings, position, eventsBehind, isInterrupted: this.isInterrupted };
   }
@@ -116,6 +130,7 @@ class Verification {
       // Asked again: the generation may have been swapped between the two questions.
       if (known.has(deviceId) || (await this.model.find(deviceId)) !== null) continue;
       this.found({ kind: 'no-row', deviceId });
+      await this.replayed({ deviceId, revision: ALL, broken: null });
     }
   }
 
@@ -165,9 +180,12 @@ class Verification {
   private async checkRow(row: DeviceRow): Promise<void> {
     this.rows++;
     const { deviceId, revision } = row;
-    const expected = await this.replayed(row);
+    const { expected, next } = await this.replayed(row);
     if (this.isInterrupted) return;
     if (expected === null) return this.found({ kind: 'no-stream', deviceId });
+    if (next !== null && (await this.isLeftBehind(row, next))) {
+      this.found({ kind: 'left-behind', deviceId, revision });
+    }
     for (const field of Object.keys(expected) as (keyof DeviceRow)[]) {
       if (field === 'broken' && row.broken !== null && expected.broken !== null) continue;
       if (expected[field] === row[field]) continue;
@@ -182,34 +200,67 @@ class Verification {
     }
   }
 
-  /** The row that the stream folds to at the revision of this one; null: there is no stream. */
-  private async replayed({ deviceId, revision, broken }: DeviceRow): Promise<DeviceRow | null> {
+  /** Asked again: another generation may have been swapped in since the row was read. */
+  private async isLeftBehind({ deviceId, revision }: DeviceRow, next: bigint): Promise<boolean> {
+    const active = (await this.model.generations()).find(({ isActive }) => isActive);
+    const position = active?.checkpoint?.position ?? null;
+    if (position === null || position < next) return false;
+    const row = await this.model.find(deviceId);
+    return row !== null && row.revision === revision && row.broken === null;
+  }
+
+  /**
+   * The row that the stream folds to at the revision of this one; null: there is no stream. What its events settle is
+   * counted.
+   *
+   * @returns next: the position of the event after that, where the row should have it
+   */
+  private async replayed({
+    deviceId,
+    revision,
+    broken,
+  }: Pick<DeviceRow, 'deviceId' | 'revision' | 'broken'>): Promise<{
+    expected: DeviceRow | null;
+    next: bigint | null;
+  }> {
     const view = emptyView(deviceId);
-    // Of a device that is broken, the next event must be the one that cannot be folded.
-    const maxCount = revision + 1 + (broken === null ? 0 : 1);
+    let revisionOfNext = 0;
     try {
-      let next = 0;
-      for await (const event of this.log.readStream(streamOf(deviceId), { maxCount })) {
-        if (this.isInterrupted) return null;
-        if (event.revision !== next) {
-          view.broken = `event ${next} is missing`;
+      // With the event after it: a row that is not broken must not be past it, and a broken one must be for it.
+      for await (const event of this.log.readStream(streamOf(deviceId), { maxCount: revision + 2 })) {
+        if (this.isInterrupted) return NOTHING;
+        if (revisionOfNext > revision && broken === null) {
+          return { expected: rowOfView(view), next: this.isCounted(event.position) ? event.position : null };
+        }
+        if (event.revision !== revisionOfNext) {
+          view.broken = `event ${revisionOfNext} is missing`;
           break;
         }
         this.events++;
         const decoded = decodeEvent(event);
-        if (next > revision) break;
-        evolveView(view, decoded, next);
-        next++;
+        if (revisionOfNext > revision) break;
+        const settled = evolveView(view, decoded, event.revision);
+        if (this.isCounted(event.position)) for (const each of settled) this.tally.add(each);
+        revisionOfNext++;
         if (this.pacer.isDue) await this.pacer.pause();
       }
-      if (next === 0 && view.broken === null && (revision >= 0 || !(await this.hasLaterEvents(deviceId)))) {
-        return null;
-      }
+      const isEmpty = revisionOfNext === 0 && view.broken === null;
+      if (isEmpty && (revision >= 0 || !(await this.hasLaterEvents(deviceId)))) return NOTHING;
     } catch (error) {
       if (!(error instanceof EventStoreError) || error.code !== 'corrupt') throw error;
+      if (revisionOfNext > revision && broken === null) {
+        const position = error.damaged?.position;
+        const next = position !== undefined && this.isCounted(position) ? position : null;
+        return { expected: rowOfView(view), next };
+      }
       view.broken = error.message;
     }
-    return rowOfView(view);
+    return { expected: rowOfView(view), next: null };
+  }
+
+  /** True where the rows and counts have the event of this position. */
+  private isCounted(position: bigint): boolean {
+    return this.position !== null && position <= this.position;
   }
 
   /** The first event may be the one that is lost. */
@@ -223,6 +274,8 @@ class Verification {
     return false;
   }
 }
+
+const NOTHING = { expected: null, next: null };
 
 async function positionOf(event: Promise<RecordedEvent | null>): Promise<bigint | null> {
   try {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { READ_MODEL_FILE } from '../adapters/read-model/sqlite/sqlite-read-model.js';
+import { CONVERGENCE_BOUNDS_MS, type SettledDifference } from '../application/convergence-counts.js';
 import { VIEW_SCHEMA_VERSION } from '../application/device-view.js';
 import { type ReadModel } from '../application/ports/read-model.js';
 import { type Finding, verify } from '../application/verify.js';
@@ -18,8 +19,10 @@ export const verifyCommand: Command = {
   help: `Replays the stream of every device and compares what comes out with the device's
 row in the read model, byte by byte, at the row's own revision; so a service may
 project meanwhile. Prints a line for each field that differs, with what the events
-say and what the row has, for each row without a stream, and for each stream
-without a row; at the end, how far behind the read model was.
+say and what the row has, for each row without a stream, for each stream without
+a row, and for each row that was left behind; then for each count of settled
+desired changes that is not what the streams settled; at the end, how far behind
+the read model was.
 
 --data-dir DIR           the folder of the SQLite files, instead of DATA_DIR
 
@@ -94,15 +97,27 @@ async function refuseOther(model: ReadModel): Promise<void> {
 }
 
 function lineOfFinding(finding: Finding): string {
+  if (finding.kind === 'settled') return lineOfCounts(finding);
   const { kind, deviceId } = finding;
   if (kind === 'no-stream') return `${deviceId}: a row without a stream`;
   if (kind === 'no-row') return `${deviceId}: a stream without a row`;
+  if (kind === 'left-behind') {
+    return `${deviceId}: left behind at revision ${finding.revision}: the read model is past its next event`;
+  }
   const { field, revision, expected, actual } = finding;
   const [one, other] =
     typeof expected === 'string' && typeof actual === 'string'
       ? excerpts(expected, actual)
       : [JSON.stringify(expected), JSON.stringify(actual)];
   return `${deviceId}: ${field} at revision ${revision}: events ${one}, row ${other}`;
+}
+
+function lineOfCounts({ expected, actual }: SettledDifference): string {
+  const { hour, outcome, bucket } = expected;
+  const [above, upTo] = [CONVERGENCE_BOUNDS_MS[bucket - 1], CONVERGENCE_BOUNDS_MS[bucket]];
+  const duration = upTo === undefined ? `in more than ${above} ms` : `in up to ${upTo} ms`;
+  const [one, other] = [expected, actual].map(({ count, sumMs }) => `${count} (${sumMs} ms together)`);
+  return `changes ${outcome} ${duration}, in the hour of ${new Date(hour).toISOString()}: events ${one}, counted ${other}`;
 }
 
 const BEFORE = 40;

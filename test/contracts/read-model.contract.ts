@@ -59,6 +59,9 @@ const reached = (hour: number, bucket: number, count: number, sumMs: number): Se
   sumMs,
 });
 
+const keyOf = ({ hour, outcome, bucket }: SettledCount): string => `${hour} ${outcome} ${bucket}`;
+const byKey = (one: SettledCount, other: SettledCount): number => (keyOf(one) < keyOf(other) ? -1 : 1);
+
 export function readModelContract(name: string, create: () => ReadModelHarness): void {
   describe(`read model: ${name}`, () => {
     const harness = create();
@@ -288,6 +291,7 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
 
     it('adds what was settled to what it has, by hour, outcome and bucket', async () => {
       expect(await model.settled({ from: 0, to: HOUR })).toEqual({ counts: [], position: null });
+      expect(await model.settledByHour()).toEqual({ counts: [], position: null });
       const id = await filled();
       const first = [reached(5, 3, 2, 700), reached(6, 3, 1, 400), reached(6, 25, 1, 2 ** 50)];
       await model.write(id, { rows: [], settled: first, expected: 10n, checkpoint: checkpointAt(11n) });
@@ -310,6 +314,17 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
       ]);
       expect(await counted(8, 9)).toEqual([]);
       expect((await model.settled({ from: 0, to: 1 })).position).toBe(12n);
+      const { counts, position } = await model.settledByHour();
+      expect({ counts: [...counts].sort(byKey), position }).toEqual({
+        counts: [
+          reached(5, 3, 2, 700),
+          reached(6, 25, 1, 2 ** 50),
+          reached(6, 3, 5, 1900),
+          { ...reached(6, 3, 1, 401), outcome: 'superseded' },
+          { ...reached(7, 0, 1, 0), outcome: 'withdrawn' },
+        ],
+        position: 12n,
+      });
     });
 
     it('adds nothing where the checkpoint is not as expected', async () => {
@@ -328,7 +343,9 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
       const other = [reached(5, 4, 1, 9), reached(6, 4, 1, 9), reached(7, 4, 1, 9)];
       await model.write(id, { rows: [], settled: other, expected: null, checkpoint: checkpointAt(11n) });
       expect(await counted(0, 9)).toEqual([['reached', 3, 2, 700]]);
+      expect(await model.settledByHour()).toEqual({ counts: settled, position: 11n });
       await model.activate(id);
+      expect((await model.settledByHour()).counts).toHaveLength(3);
       expect(await counted(0, 9)).toEqual([['reached', 4, 3, 27]]);
       expect(await model.sweep(1)).toBe(true);
       expect(await model.sweep(1)).toBe(false);
@@ -398,6 +415,7 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
         () => model.list({ limit: 1 }),
         () => model.count(),
         () => model.settled({ from: 0, to: 1 }),
+        () => model.settledByHour(),
         () => model.outOfSync({ bounds: [], oldestCount: 0 }),
       ]) {
         expect(await codeOf(call())).toBe('closed');

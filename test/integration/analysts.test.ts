@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import Database from 'better-sqlite3';
-import { eventRow, rowToJson } from '../../src/application/event-row.js';
+import { eventRow, type EventRow, rowToJson } from '../../src/application/event-row.js';
 import { type EventStore } from '../../src/application/ports/event-store.js';
 import { openEventStore } from '../../src/open-event-store.js';
 import { CLI, runCli, startCli } from '../support/cli.js';
@@ -281,6 +281,83 @@ describe('verify', () => {
     expect(stdout).not.toContain('new-device');
   });
 });
+
+describe('verify, of counts and of what was not projected', () => {
+  const dataDir = newFolder();
+  const environment = { DATA_DIR: dataDir };
+  const histories = new Histories(randomFrom(9), 20);
+  const write = (sql: string): number => {
+    const db = new Database(join(dataDir, 'read-model.db'));
+    try {
+      return db.prepare(sql).run().changes;
+    } finally {
+      db.close();
+    }
+  };
+  const findings = async (): Promise<string[]> => {
+    const { code, stdout } = await runCli(environment, 'verify');
+    const lines = stdout.split('\n').slice(0, -2);
+    expect(code).toBe(lines.length === 0 ? 0 : 1);
+    return lines;
+  };
+  const append = async (commands: number): Promise<EventRow[]> => {
+    const store = openEventStore({ kind: 'sqlite', dataDir });
+    const [last] = await rowsAfter(store, undefined).then((all) => all.slice(-1));
+    await histories.append(store, commands);
+    const rows = await rowsAfter(store, last?.position);
+    await store.close();
+    return rows;
+  };
+  beforeAll(async () => {
+    await append(600);
+    expect(await runCli(environment, 'projections', 'rebuild')).toMatchObject({ code: 0 });
+  });
+
+  it('finds a count that was changed, one that is lost, and one that nothing settled', async () => {
+    expect(await findings()).toEqual([]);
+    const first = `(generation, hour, outcome, bucket) =
+      (SELECT generation, hour, outcome, bucket FROM settled WHERE outcome = 'reached' ORDER BY bucket LIMIT 1)`;
+    expect(write(`UPDATE settled SET count = count + 1 WHERE ${first}`)).toBe(1);
+    const [line, ...others] = await findings();
+    expect(others).toEqual([]);
+    const [, before, after] =
+      /^changes reached in up to \d+ ms, in the hour of \S+: events (\d+) \(\d+ ms together\), counted (\d+) \(/.exec(
+        line ?? '',
+      ) ?? [];
+    expect(Number(after)).toBe(Number(before) + 1);
+    expect(write(`UPDATE settled SET count = count - 1, sum_ms = sum_ms + 5 WHERE ${first}`)).toBe(1);
+    expect(await findings()).toHaveLength(1);
+    expect(write(`DELETE FROM settled WHERE ${first}`)).toBe(1);
+    expect(await findings()).toEqual([expect.stringMatching(/counted 0 \(0 ms together\)$/)]);
+    write(`INSERT INTO settled SELECT id, 0, 'withdrawn', 25, 3, 7 FROM generations WHERE active = 1`);
+    expect(await findings()).toEqual([
+      'changes withdrawn in more than 2592000000 ms, in the hour of 1970-01-01T00:00:00.000Z: events 0 (0 ms together), counted 3 (7 ms together)',
+      expect.stringMatching(/counted 0 \(0 ms together\)$/),
+    ]);
+  });
+
+  it('finds rows that stayed behind a checkpoint, and none that is merely not there yet', async () => {
+    expect(await runCli(environment, 'projections', 'rebuild')).toMatchObject({ code: 0 });
+    const rows = await append(12);
+    expect(await findings()).toEqual([]);
+    // As if what these events did to the rows had been lost.
+    const position = rows.at(-1)?.position;
+    expect(write(`UPDATE generations SET position = '${position}' WHERE active = 1`)).toBe(1);
+    const behind = (await findings()).filter((line) => line.includes(': left behind at revision '));
+    expect(behind.map((line) => line.split(':')[0]).sort()).toEqual(
+      [...new Set(rows.map(({ deviceId }) => deviceId))].sort(),
+    );
+  });
+});
+
+async function rowsAfter(store: EventStore, after: bigint | undefined): Promise<EventRow[]> {
+  const rows: EventRow[] = [];
+  for await (const event of store.readAll(after === undefined ? {} : { after })) {
+    const row = eventRow(event);
+    if (row !== null) rows.push(row);
+  }
+  return rows;
+}
 
 describe('beside a running service', () => {
   let service: Service;

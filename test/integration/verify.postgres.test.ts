@@ -11,7 +11,7 @@ describeWithPostgres('verify, with the read model in PostgreSQL', (schemas) => {
   const dataDir = mkdtempSync(join(tmpdir(), 'verify-postgres-'));
   afterAll(() => rmSync(dataDir, { recursive: true }));
 
-  it('finds what a rebuild made as the events say, and a row that was tampered with', async () => {
+  it('finds what a rebuild made as the events say, and a row and a count that were tampered with', async () => {
     const store = openEventStore({ kind: 'sqlite', dataDir });
     await new Histories(randomFrom(11), 30).append(store, 1000);
     await store.close();
@@ -34,5 +34,18 @@ describeWithPostgres('verify, with the read model in PostgreSQL', (schemas) => {
     expect(stdout).toContain(deviceId);
     expect(stdout).toMatch(/outstanding/);
     expect(stdout).toMatch(/1 difference;/);
+
+    const changed = await query(
+      url,
+      `UPDATE replica_settled SET count = count + 1
+       WHERE (hour, outcome, bucket) = (SELECT hour, outcome, bucket FROM replica_settled ORDER BY 1, 2, 3 LIMIT 1)`,
+    );
+    expect(changed.rowCount).toBe(1);
+    const counted = await runCli(environment, 'verify');
+    expect(counted.code).toBe(1);
+    expect(counted.stdout).toMatch(
+      /\nchanges (reached|superseded|withdrawn) in up to \d+ ms, in the hour of \S+: events \d+ .*, counted \d+ /,
+    );
+    expect(counted.stdout).toMatch(/2 differences;/);
   });
 });

@@ -159,6 +159,13 @@ export interface SettledSum {
   readonly position: bigint | null;
 }
 
+export interface SettledByHour {
+  /** No two of one hour, outcome and bucket; in any order. */
+  readonly counts: readonly SettledCount[];
+  /** Where they stand, read together with them; null: no event yet. */
+  readonly position: bigint | null;
+}
+
 export interface OutOfSyncQuery {
   /** Moments, milliseconds since the epoch, ascending, no two alike. May be empty. */
   readonly bounds: readonly number[];
@@ -255,6 +262,9 @@ export interface ReadModel extends ReadModelQueries {
    * one where it is broken; else it changes nothing. Rejects with `superseded` where the checkpoint is not as expected.
    */
   write(id: number, written: RowsWritten): Promise<void>;
+
+  /** All that the active generation has counted of desired changes that are settled. */
+  settledByHour(): Promise<SettledByHour>;
 
   /** Removes some of what generations hold that were given up, `maxCount` rows at the most. False: there is no more. */
   sweep(maxCount: number): Promise<boolean>;

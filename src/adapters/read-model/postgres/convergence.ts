@@ -26,6 +26,23 @@ SELECT shown.position::text, sums.* FROM ${SHOWN} LEFT JOIN LATERAL (
   };
 }
 
+/** As above. */
+export type HourRow = readonly [
+  position: string | null,
+  outcome: SettledCount['outcome'] | null,
+  bucket: number,
+  count: number,
+  sumMs: number,
+  hour: number,
+];
+
+export const SETTLED_BY_HOUR: Query = {
+  text: `
+SELECT shown.position::text, outcome, bucket, count, sum_ms, hour FROM ${SHOWN}
+LEFT JOIN replica_settled ON generation = shown.id`,
+  values: [],
+};
+
 export type OutOfSyncRow = readonly [
   position: string | null,
   /** By the index of the bound. */

@@ -9,6 +9,7 @@ import {
   type OutOfSyncQuery,
   type ReadModel,
   type RowsWritten,
+  type SettledByHour,
   type SettledQuery,
   type SettledSum,
 } from '../../../application/ports/read-model.js';
@@ -22,7 +23,14 @@ import {
   superseded,
 } from '../stored.js';
 import { parseDatabaseUrl } from './connection-string.js';
-import { outOfSyncQuery, type OutOfSyncRow, settledQuery, type SettledRow } from './convergence.js';
+import {
+  type HourRow,
+  outOfSyncQuery,
+  type OutOfSyncRow,
+  SETTLED_BY_HOUR,
+  settledQuery,
+  type SettledRow,
+} from './convergence.js';
 import { countQuery, listQuery, type NoRow } from './fleet.js';
 import { Database, type DatabaseOptions } from './database.js';
 import { migrate } from './migrate.js';
@@ -139,6 +147,16 @@ export class PostgresReadModel implements ReadModel {
     return {
       counts: rows.flatMap(([, outcome, bucket, count, sumMs]) =>
         outcome === null ? [] : [{ outcome, bucket, count, sumMs }],
+      ),
+      position: positionOf(rows[0]?.[0] ?? null),
+    };
+  }
+
+  async settledByHour(): Promise<SettledByHour> {
+    const rows = await this.database.read<HourRow>(SETTLED_BY_HOUR);
+    return {
+      counts: rows.flatMap(([, outcome, bucket, count, sumMs, hour]) =>
+        outcome === null ? [] : [{ hour, outcome, bucket, count, sumMs }],
       ),
       position: positionOf(rows[0]?.[0] ?? null),
     };

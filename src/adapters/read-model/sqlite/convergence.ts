@@ -8,12 +8,14 @@ import {
 } from '../../../application/ports/read-model.js';
 
 type SumRow = readonly [outcome: SettledCount['outcome'], bucket: number, count: number, sumMs: number];
+type HourRow = readonly [hour: number, ...SumRow];
 type OldRow = readonly [deviceId: string, since: number, outstanding: number];
 
 /** What is asked of the file about desired changes. */
 export class ConvergenceStatements {
   private readonly increase: Database.Statement<[number, number, ...SumRow]>;
   private readonly sums: Database.Statement<[generation: number, from: number, to: number], SumRow>;
+  private readonly hours: Database.Statement<[generation: number], HourRow>;
   private readonly range: Database.Statement<
     [number, after: number, upTo: number],
     readonly [number, number]
@@ -30,6 +32,11 @@ export class ConvergenceStatements {
       .prepare<[number, number, number], SumRow>(
         `SELECT outcome, bucket, sum(count), sum(sum_ms) FROM settled
          WHERE generation = ? AND hour >= ? AND hour < ? GROUP BY outcome, bucket`,
+      )
+      .raw();
+    this.hours = db
+      .prepare<[number], HourRow>(
+        'SELECT hour, outcome, bucket, count, sum_ms FROM settled WHERE generation = ?',
       )
       .raw();
     // Each range is read once, so that all of them together cost the devices that are out of sync.
@@ -58,6 +65,12 @@ export class ConvergenceStatements {
     return this.sums
       .all(generation, from, to)
       .map(([outcome, bucket, count, sumMs]) => ({ outcome, bucket, count, sumMs }));
+  }
+
+  byHour(generation: number): SettledCount[] {
+    return this.hours
+      .all(generation)
+      .map(([hour, outcome, bucket, count, sumMs]) => ({ hour, outcome, bucket, count, sumMs }));
   }
 
   /** @param generation null: there is none, and no device */

@@ -12,6 +12,7 @@ import {
   type ReadModel,
   ReadModelError,
   type RowsWritten,
+  type SettledByHour,
   type SettledQuery,
   type SettledSum,
 } from '../../../application/ports/read-model.js';
@@ -177,6 +178,13 @@ export class SqliteReadModel implements ReadModel {
   settled(query: SettledQuery): Promise<SettledSum> {
     return this.ofActive(({ statements }, active) => ({
       counts: active === null ? [] : statements.convergence.sum(active.id, query),
+      position: active?.checkpoint?.position ?? null,
+    }));
+  }
+
+  settledByHour(): Promise<SettledByHour> {
+    return this.ofActive(({ statements }, active) => ({
+      counts: active === null ? [] : statements.convergence.byHour(active.id),
       position: active?.checkpoint?.position ?? null,
     }));
   }
