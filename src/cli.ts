@@ -5,6 +5,7 @@ import { copyEventsCommand, withoutVariable } from './cli/copy.js';
 import { exportCommand } from './cli/export.js';
 import { historyCommand } from './cli/history.js';
 import { namedError, print } from './cli/output.js';
+import { endOfBar } from './cli/progress.js';
 import { queryCommand } from './cli/query.js';
 import { rebuildCommand } from './cli/rebuild.js';
 import { replayCommand } from './cli/replay.js';
@@ -71,9 +72,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => undefined);
 
 function tell(error: unknown): void {
-  // A bar that was being drawn stays on its line.
-  const newLine = process.stderr.isTTY ? '\n' : '';
-  process.stderr.write(`${newLine}device-state-replica: ${lineOf(error)}\n`);
+  process.stderr.write(`${endOfBar()}device-state-replica: ${lineOf(error)}\n`);
 }
 
 main(process.argv.slice(2)).then(

@@ -40,10 +40,13 @@ const MAX_STREAMS = 50;
  * one of each device where they are few and named.
  *
  * Throws `EventStoreError`.
+ *
+ * @param signal ends it, also where nothing is selected
  */
 export async function* selectEvents(
   log: EventLog,
   selection: Selection,
+  signal: AbortSignal,
   onProgress: (progress: SelectProgress) => void = () => undefined,
 ): AsyncGenerator<EventRow> {
   const last = (await lastOf(log))?.position ?? null;
@@ -55,6 +58,7 @@ export async function* selectEvents(
   const pacer = new Pacer();
   let rows = 0;
   for await (const event of events) {
+    if (signal.aborted) return;
     onProgress({ rows, share: shareOf(first, event.position, last) });
     if (pacer.isDue) await pacer.pause();
     if (!isSelected(event.stream, devices)) continue;

@@ -38,7 +38,7 @@ ${SELECTION_HELP}
       withLog(place, async (log) => {
         const progress = new Progress(process.stderr, 'Exporting');
         const rows = untilAborted(
-          selectEvents(log, selection, ({ rows: done, share }) => progress.update(done, share)),
+          selectEvents(log, selection, signal, ({ rows: done, share }) => progress.update(done, share)),
           signal,
         );
         const written = await write(rows, format, isStandard ? null : out, signal);

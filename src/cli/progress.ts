@@ -1,6 +1,8 @@
 /** Where progress is shown: `process.stderr`, or what a test gives. */
 export interface ProgressOutput {
   readonly isTTY?: boolean;
+  /** Of the terminal. Default 80. */
+  readonly columns?: number;
   write(text: string): unknown;
 }
 
@@ -8,6 +10,15 @@ const BAR_WIDTH = 24;
 /** How often the bar is drawn on a terminal, and a line written elsewhere. */
 const BAR_MS = 100;
 const LINE_MS = 5000;
+
+let isBarOpen = false;
+
+/** What ends the line of a bar that is still drawn, before anything else is written there. */
+export function endOfBar(): string {
+  const end = isBarOpen ? '\n' : '';
+  isBarOpen = false;
+  return end;
+}
 
 /** One bar on a terminal; elsewhere a line every few seconds. */
 export class Progress {
@@ -36,7 +47,7 @@ export class Progress {
   /** Shows the end of it. */
   end(events: number): void {
     this.show(events, 1);
-    if (this.output.isTTY === true) this.output.write('\n');
+    if (this.output.isTTY === true) this.output.write(endOfBar());
   }
 
   private show(events: number, share: number): void {
@@ -48,10 +59,14 @@ export class Progress {
       this.output.write(`${this.label}: ${percent}, ${facts}\n`);
       return;
     }
-    const filled = Math.floor(share * BAR_WIDTH);
-    const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
+    // A line that is broken in two could not be drawn over. The last column stays free, or the cursor might go on.
+    const room = (this.output.columns ?? 80) - 1;
+    const width = Math.min(BAR_WIDTH, Math.max(0, room - `${this.label}  ${percent}  ${facts}`.length));
+    const filled = Math.floor(share * width);
+    const bar = '█'.repeat(filled) + '░'.repeat(width - filled);
+    isBarOpen = true;
     // Back to the line's start, and what was there is erased.
-    this.output.write(`\r\u001b[K${this.label} ${bar} ${percent}  ${facts}`);
+    this.output.write(`\r\u001b[K${`${this.label} ${bar} ${percent}  ${facts}`.slice(0, room)}`);
   }
 
   private timeLeft(share: number, elapsedMs: number): string {

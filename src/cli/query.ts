@@ -75,7 +75,9 @@ async function askStore(values: Values, signal: AbortSignal, ask: Ask): Promise<
     process.on('exit', remove);
     try {
       const progress = new Progress(process.stderr, 'Reading');
-      const selected = selectEvents(log, selection, ({ rows: done, share }) => progress.update(done, share));
+      const selected = selectEvents(log, selection, signal, ({ rows: done, share }) =>
+        progress.update(done, share),
+      );
       const rows = counted(untilAborted(selected, signal), (count) => progress.end(count));
       await ask({ kind: 'rows', rows, databasePath: join(folder, 'query.db') });
     } finally {

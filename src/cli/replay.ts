@@ -6,7 +6,7 @@ import { kafkaConnectionOf } from '../kafka-settings.js';
 import { type Command, countOf, lineOf, noneLeft, UsageError } from './command.js';
 import { interruptible } from './interrupt.js';
 import { print } from './output.js';
-import { Progress } from './progress.js';
+import { endOfBar, Progress } from './progress.js';
 import { readSelection, SELECTION_HELP, SELECTION_OPTIONS } from './selection.js';
 import { readPlace, withLog } from './store.js';
 
@@ -55,7 +55,7 @@ Ctrl-C ends it after what is on its way, and says how to go on.
         let share = 0;
         const reached: { position: bigint | null } = { position: selection.after };
         try {
-          const rows = selectEvents(log, selection, (done) => (share = done.share));
+          const rows = selectEvents(log, selection, signal, (done) => (share = done.share));
           const done = await replay(rows, remembering(publisher, reached), {
             speed,
             signal,
@@ -66,8 +66,7 @@ Ctrl-C ends it after what is on its way, and says how to go on.
             print(`Replayed: ${done.events} events to ${topic}\n`);
             return 0;
           }
-          const newLine = process.stderr.isTTY ? '\n' : '';
-          process.stderr.write(newLine);
+          process.stderr.write(endOfBar());
           print(`Interrupted after ${done.events} events; ${howToGoOn(reached.position)}\n`);
           return 130;
         } catch (error) {

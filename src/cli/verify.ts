@@ -9,7 +9,7 @@ import { openReadModel, readModelAddressOf } from '../open-read-model.js';
 import { type Command, InterruptedError, noneLeft } from './command.js';
 import { interruptible } from './interrupt.js';
 import { print, StandardOutput } from './output.js';
-import { Progress } from './progress.js';
+import { endOfBar, Progress } from './progress.js';
 import { type Place, readPlace, withLog } from './store.js';
 
 export const verifyCommand: Command = {
@@ -54,6 +54,7 @@ read model anew.
               events = count;
               progress.update(count, share);
               // Printed between two pages of rows, no faster than they are read.
+              if (lines.length > 0) process.stderr.write(endOfBar());
               for (const line of lines.splice(0)) print(`${line}\n`);
             },
           });

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { Progress } from '../../../src/cli/progress.js';
+import { endOfBar, Progress } from '../../../src/cli/progress.js';
 
 /** What was written, and a clock that the test moves. */
-function watch(isTTY: boolean) {
+function watch(isTTY: boolean, columns = 120) {
   const written: string[] = [];
   let now = 1_000;
-  const output = { isTTY, write: (text: string) => written.push(text) };
+  const output = { isTTY, columns, write: (text: string) => written.push(text) };
   const progress = new Progress(output, 'Copying', () => now);
   return { written, progress, after: (milliseconds: number) => (now += milliseconds) };
 }
@@ -40,6 +40,30 @@ describe('progress', () => {
       '\r\u001b[KCopying ████████████████████████ 100 %  4,000 events, 22/s',
       '\n',
     ]);
+  });
+
+  it('stays within the line of the terminal, whatever it tells', () => {
+    for (const columns of [80, 60, 20]) {
+      const { written, progress, after } = watch(true, columns);
+      after(60_000);
+      progress.update(0, 0);
+      after(600_000);
+      progress.update(10_000_000, 0.1);
+      const line = written.at(-1)?.replace('\r\u001b[K', '') ?? '';
+      expect(line.length).toBeLessThan(columns);
+      if (columns >= 80) expect(line).toContain('10 %  10,000,000 events, 15,152/s, 1 h 39 min left');
+    }
+  });
+
+  it('says once that its line is to be ended, and only where one is drawn', () => {
+    endOfBar();
+    const { progress, after } = watch(true);
+    expect(endOfBar()).toBe('');
+    after(200);
+    progress.update(1, 0.1);
+    expect([endOfBar(), endOfBar()]).toEqual(['\n', '']);
+    progress.end(2);
+    expect(endOfBar()).toBe('');
   });
 
   it('takes its time left from this run alone, and tells hours', () => {
