@@ -21,6 +21,8 @@ const MIB = 1024 * 1024;
 const BASE_HEAP_MIB = 512;
 /** Without a word for so long, the thread is busy with one thing, and its last word is no longer the latest. */
 const STALE_MS = 10 * STATUS_MS;
+/** Without a word for so long, something is wrong with it. */
+const SILENT_MS = 30_000;
 
 /** The projections, in a thread of their own; this process knows of them what it is told by messages. */
 export class ProjectorThread implements ProjectionsControl {
@@ -52,12 +54,19 @@ export class ProjectorThread implements ProjectionsControl {
   status(): ProjectionsStatus {
     const age = Math.max(0, this.options.clock() - this.at);
     const { position, lagMs } = this.status_;
+    const silence = age < SILENT_MS ? null : `The projector has said nothing for ${Math.floor(age / 1000)} s`;
+    const problem = this.status_.problem ?? silence;
     const isAsked = this.known < this.ask;
     const rebuild = this.status_.rebuild ?? (isAsked ? { events: 0, share: 0 } : null);
     const last = this.options.lastPosition?.();
     const isCurrent = last === undefined ? age < STALE_MS : (position ?? 0n) >= last;
     // Not 0 either in the millisecond in which the last word came: 0 says that nothing is missing.
-    return { ...this.status_, rebuild, lagMs: lagMs === 0 && isCurrent ? 0 : Math.max(1, lagMs + age) };
+    return {
+      ...this.status_,
+      rebuild,
+      problem,
+      lagMs: lagMs === 0 && isCurrent ? 0 : Math.max(1, lagMs + age),
+    };
   }
 
   /** Begins a rebuild, or lets the one that runs go on. Does not wait for it. */

@@ -32,8 +32,11 @@ export async function runProjector(port: MessagePort, data: ProjectorData): Prom
   let asked = 0;
   let problem: string | null = null;
   const post = (message: FromProjector): void => port.postMessage(message);
-  const sendStatus = (): void =>
-    post({ kind: 'status', at: Date.now(), status: statusOf(projections, problem), asked });
+  const sendStatus = (): void => {
+    // What no projections were told of yet would be forgotten if this thread ended now.
+    const known = projections === null ? 0 : asked;
+    post({ kind: 'status', at: Date.now(), status: statusOf(projections, problem), asked: known });
+  };
   port.on('message', (message: ToProjector) => {
     if (message.kind === 'stop') return stopping.abort();
     asked = message.ask;

@@ -44,13 +44,15 @@ export class Thread<In extends { readonly kind: string }, Out> {
   constructor(private readonly options: ThreadOptions<Out>) {}
 
   start(): void {
-    const { data, maxHeapMib, onMessage, entry = defaultEntry() } = this.options;
+    const { onMessage } = this.options;
     const startedAt = performance.now();
-    const worker = new Worker(entry, {
-      workerData: data,
-      name: data.role,
-      resourceLimits: { maxOldGenerationSizeMb: maxHeapMib },
-    });
+    let worker: Worker;
+    try {
+      worker = this.open();
+    } catch (error) {
+      // The system may have no thread to give now.
+      return this.again(error);
+    }
     this.worker = worker;
     let failure: unknown = null;
     worker.on('message', onMessage);
@@ -63,6 +65,15 @@ export class Thread<In extends { readonly kind: string }, Out> {
         if (performance.now() - startedAt > HEALTHY_MS) this.backoff.reset();
         this.again(failure ?? new Error(`The thread ended with code ${code}`));
       });
+    });
+  }
+
+  private open(): Worker {
+    const { data, maxHeapMib, entry = defaultEntry() } = this.options;
+    return new Worker(entry, {
+      workerData: data,
+      name: data.role,
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMib },
     });
   }
 

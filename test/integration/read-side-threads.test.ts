@@ -45,12 +45,12 @@ describe('The threads of the read side', () => {
     await store.close();
   });
 
-  const startProjector = (entry = ENTRY): ProjectorThread =>
+  const startProjector = (entry = ENTRY, clock = Date.now): ProjectorThread =>
     (projector = new ProjectorThread({
       data: { store: { kind: 'sqlite', dataDir }, model: { kind: 'sqlite', dataDir }, options: OPTIONS },
       observer,
       logger: { info: () => undefined, warn: () => undefined },
-      clock: Date.now,
+      clock,
       lastPosition: () => store.lastPosition,
       entry,
     }));
@@ -153,6 +153,66 @@ describe('The threads of the read side', () => {
       expect.stringMatching(/^projector: .*memory/),
       expect.stringMatching(/^reader: Error: by its own fault$/),
     ]);
+  });
+
+  it('are asked again for the rebuild that one could not begin before it ended', async () => {
+    await new Histories(randomFrom(6), 5).append(store, 20);
+    const file = join(dataDir, 'read-model.db');
+    const other = new Database(file);
+    other.exec('CREATE TABLE theirs (id INTEGER)');
+    other.close();
+    const program = join(dataDir, 'ends.mjs');
+    const mark = join(dataDir, 'end');
+    writeFileSync(
+      program,
+      `import { existsSync, unlinkSync } from 'node:fs';
+       setInterval(() => {
+         if (!existsSync(${JSON.stringify(mark)})) return;
+         unlinkSync(${JSON.stringify(mark)});
+         process.exit(1);
+       }, 10);
+       await import(${JSON.stringify(ENTRY.href)});`,
+    );
+    const thread = startProjector(pathToFileURL(program));
+    await until('it says why', () => /another program$/.test(thread.status().problem ?? ''));
+    thread.rebuild();
+    const told = Date.now() + 500;
+    await until('it was told', () => Date.now() > told);
+    expect(thread.status().rebuild).not.toBeNull();
+    writeFileSync(mark, '');
+    await until('it has ended', () => observer.ended.length > 0);
+    rmSync(file);
+    await until('it is rebuilt', () => observer.generations.includes('activated: rebuild'));
+    await caughtUp(thread);
+  });
+
+  it('say that one has gone silent, until it speaks again', async () => {
+    let ahead = 0;
+    const program = join(dataDir, 'hangs.mjs');
+    const mark = join(dataDir, 'hang');
+    writeFileSync(mark, '');
+    writeFileSync(
+      program,
+      `import { existsSync } from 'node:fs';
+       while (existsSync(${JSON.stringify(mark)}));
+       await import(${JSON.stringify(ENTRY.href)});`,
+    );
+    const thread = startProjector(pathToFileURL(program), () => Date.now() + ahead);
+    expect(thread.status().problem).toBeNull();
+    ahead = 60_000;
+    expect(thread.status().problem).toMatch(/^The projector has said nothing for \d+ s$/);
+    rmSync(mark);
+    ahead = 0;
+    await caughtUp(thread);
+    expect(thread.status().problem).toBeNull();
+  });
+
+  it('are tried again where one cannot even be started', async () => {
+    const entry = new URL('https://example.invalid/worker.js');
+    await expect(startReader(entry).count()).rejects.toMatchObject({ code: 'unavailable' });
+    const thread = startProjector(entry);
+    expect(thread.status().problem).toMatch(/^The projector ended, and is started again: /);
+    await until('it was tried again', () => observer.ended.length >= 4);
   });
 
   it('refuse what is asked after the stop, and stop twice', async () => {
