@@ -28,7 +28,7 @@ COPY package.json LICENSE ./
 RUN mkdir /data && chown node:node /data
 VOLUME /data
 USER node
-# HOST is not set here: to open the service is the decision of who runs it, and takes API_KEYS_FILE.
+# HOST is not set here: to open the service is the decision of who runs it, and takes API_KEYS_FILE or OIDC_ISSUER.
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/health/live`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

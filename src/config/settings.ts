@@ -50,6 +50,8 @@ const OWN_ROUTES = ['fleet', 'ops', 'health', 'metrics', 'docs', 'docs-json', 'd
 
 const BROKERS = /^[^\s,:]+:\d{1,5}(\s*,\s*[^\s,:]+:\d{1,5})*$/;
 
+const SAFE_URL = /^(https:\/\/[^\s?#]+|http:\/\/(127(\.\d{1,3}){3}|\[::1\]|localhost)(:\d+)?(\/[^\s?#]*)?)$/i;
+
 const EVENTSTORE = /^\s*(esdb|kurrentdb|kurrent|kdb)(\+discover)?:\/\/\S/i;
 
 /**
@@ -63,6 +65,19 @@ export class Settings {
   @IsString() HOST: string = '127.0.0.1';
   /** The API keys' hashes and whom they let in. Absent, and OIDC_ISSUER as well: everyone may do everything. */
   @IsOptional() @IsString() API_KEYS_FILE?: string;
+  /** Of an OpenID Connect issuer, as it stands in its tokens, which are then let in. */
+  @IsOptional()
+  @Matches(SAFE_URL, { message: 'must be https://…, or http://… on the loopback address' })
+  OIDC_ISSUER?: string;
+  /** What tokens must be meant for. */
+  @ValidateIf((s: Settings) => s.OIDC_ISSUER !== undefined)
+  @IsString({ message: 'is needed with OIDC_ISSUER' })
+  OIDC_AUDIENCE?: string;
+  /** The claims that hold the role, and the devices where the role has some. */
+  @IsString() OIDC_ROLE_CLAIM: string = 'role';
+  @IsString() OIDC_DEVICES_CLAIM: string = 'devices';
+  /** How long an answer of the issuer may take. */
+  @Whole(100, 60_000) OIDC_TIMEOUT_MS: number = 5000;
   /** Whether the service may run without authentication where others than programs of this machine can reach it. */
   @OneOf('on', 'off') ALLOW_UNAUTHENTICATED: string = 'off';
   /** Folder of the SQLite files. Made where it is missing. */
@@ -165,7 +180,7 @@ const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(API_KEY|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER|MQTT)|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(API_KEY|OIDC_|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER|MQTT)|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.
@@ -196,6 +211,9 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     if (settings[name] !== undefined && settings.KAFKA_TLS === 'off')
       problems.push(`${name} needs KAFKA_TLS=on`);
   }
+  if (settings.OIDC_AUDIENCE !== undefined && settings.OIDC_ISSUER === undefined) {
+    problems.push('OIDC_AUDIENCE needs OIDC_ISSUER');
+  }
   for (const name of ['KAFKA_SASL_USERNAME', 'KAFKA_SASL_PASSWORD'] as const) {
     if (settings[name] !== undefined && settings.KAFKA_SASL_MECHANISM === undefined) {
       problems.push(`${name} needs KAFKA_SASL_MECHANISM`);
@@ -205,11 +223,16 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   return settings;
 }
 
+/** Whether the service asks who its callers are. */
+export function isAuthenticated({ API_KEYS_FILE, OIDC_ISSUER }: Settings): boolean {
+  return API_KEYS_FILE !== undefined || OIDC_ISSUER !== undefined;
+}
+
 /** Whether devices reach the service by MQTT, which lets in whoever comes: by itself only where HTTP does so, too. */
-export function isMqttOn({ MQTT, KAFKA_BROKERS, API_KEYS_FILE }: Settings): boolean {
-  if (MQTT !== undefined) return MQTT === 'on';
+export function isMqttOn(settings: Settings): boolean {
+  if (settings.MQTT !== undefined) return settings.MQTT === 'on';
   // A cluster's devices have a broker, or are to be let in deliberately.
-  return KAFKA_BROKERS === undefined && API_KEYS_FILE === undefined;
+  return settings.KAFKA_BROKERS === undefined && !isAuthenticated(settings);
 }
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/i;
@@ -221,23 +244,19 @@ const OTHERS = ['KAFKA_BROKERS', 'EVENTSTORE_CONNECTION_STRING', 'DATABASE_URL']
  * @throws {SettingsError} in one line, where others can reach it, unless that is what was asked for
  */
 export function requireAuthentication(settings: Settings): void {
-  const { ALLOW_UNAUTHENTICATED, API_KEYS_FILE } = settings;
-  const isAllowed = ALLOW_UNAUTHENTICATED === 'on';
-  if (API_KEYS_FILE !== undefined) {
-    if (isAllowed) {
-      throw new SettingsError('ALLOW_UNAUTHENTICATED=on contradicts API_KEYS_FILE: unset one of them');
-    }
+  const isAllowed = settings.ALLOW_UNAUTHENTICATED === 'on';
+  if (isAuthenticated(settings)) {
+    const by = settings.API_KEYS_FILE === undefined ? 'OIDC_ISSUER' : 'API_KEYS_FILE';
+    if (isAllowed) throw new SettingsError(`ALLOW_UNAUTHENTICATED=on contradicts ${by}: unset one of them`);
     if (isMqttOn(settings)) {
-      throw new SettingsError(
-        'MQTT=on contradicts API_KEYS_FILE: MQTT cannot ask who connects; unset one of them',
-      );
+      throw new SettingsError(`MQTT=on contradicts ${by}: MQTT cannot ask who connects; unset one of them`);
     }
     return;
   }
   const why = reachedBy(settings);
   if (isAllowed || why === undefined) return;
   throw new SettingsError(
-    `API_KEYS_FILE is needed with ${why}, or ALLOW_UNAUTHENTICATED=on where whoever reaches the service may do everything`,
+    `API_KEYS_FILE or OIDC_ISSUER is needed with ${why}, or ALLOW_UNAUTHENTICATED=on where whoever reaches the service may do everything`,
   );
 }
 
@@ -258,6 +277,8 @@ function inOneLine(value: string): string {
 
 const OPTIONAL = [
   'API_KEYS_FILE',
+  'OIDC_ISSUER',
+  'OIDC_AUDIENCE',
   'DATABASE_URL',
   'EVENTSTORE_CONNECTION_STRING',
   'KAFKA_BROKERS',

@@ -45,7 +45,8 @@ describe('a service that cannot start', () => {
     [{ DATABASE_URL: 'postgresql://127.0.0.1:1/x' }, 'DATABASE_URL'],
   ])('without authentication where others reach it, with %j, names the variables', async (settings, name) => {
     const said = await complaint({ ALLOW_UNAUTHENTICATED: '', ...settings });
-    for (const variable of [name, 'API_KEYS_FILE', 'ALLOW_UNAUTHENTICATED']) expect(said).toContain(variable);
+    for (const variable of [name, 'API_KEYS_FILE', 'OIDC_ISSUER', 'ALLOW_UNAUTHENTICATED'])
+      expect(said).toContain(variable);
   });
 
   it('does without authentication where that is asked for', async () => {

@@ -1,7 +1,7 @@
 import { isReplicaId } from '../../replica/limits.js';
 import { type Caller, type Role, ROLES } from './rules.js';
 
-const ID = /^[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?$/;
+const ID = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
 const PATTERN = /^[A-Za-z0-9:._-]{0,128}\*$/;
 
 /** What somebody who can vouch for a caller says of it. */
@@ -13,7 +13,7 @@ export interface Claims {
 
 /** The caller that is described; text: what is wrong with the description. */
 export function readCaller({ id, role, devices = [] }: Claims): Caller | string {
-  if (typeof id !== 'string' || !ID.test(id)) return 'id must be 1 to 128 printable ASCII characters';
+  if (typeof id !== 'string' || !ID.test(id)) return 'id must be 1 to 255 printable ASCII characters';
   if (!isRole(role)) return `role must be ${ROLES.join(', ').replace(/, (\w+)$/, ' or $1')}`;
   if (!Array.isArray(devices) || !devices.every((pattern) => typeof pattern === 'string')) {
     return 'devices must be an array of strings';

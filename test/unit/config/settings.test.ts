@@ -21,6 +21,9 @@ function problemOf(environment: Record<string, string>): string {
 const DEFAULTS: Readonly<Record<string, unknown>> = {
   PORT: 3000,
   HOST: '127.0.0.1',
+  OIDC_ROLE_CLAIM: 'role',
+  OIDC_DEVICES_CLAIM: 'devices',
+  OIDC_TIMEOUT_MS: 5000,
   ALLOW_UNAUTHENTICATED: 'off',
   DATA_DIR: './data',
   EVENTSTORE_CONNECTION_STRING: undefined,
@@ -140,6 +143,9 @@ describe('settings', () => {
     ['DATABASE_POOL_COUNT', '0', '1'],
     ['DATABASE_READ_TIMEOUT_MS', '99', '100'],
     ['ALLOW_UNAUTHENTICATED', 'yes', 'on or off'],
+    ['OIDC_ISSUER', 'http://issuer.example', 'https://'],
+    ['OIDC_ISSUER', 'issuer.example', 'https://'],
+    ['OIDC_TIMEOUT_MS', '0', '100'],
     ['MQTT', 'yes', 'on or off'],
     ['MQTT_PORT', '65536', '65535'],
     ['MAX_MQTT_CONNECTION_COUNT', '0', '1'],
@@ -153,6 +159,7 @@ describe('settings', () => {
 
   it.each([
     'API_KEY_FILE',
+    'OIDC_AUDIENCES',
     'ALLOW_UNAUTHORIZED',
     'ALLOW_UNAUTH',
     'KAFKA_BROKER',
@@ -188,6 +195,8 @@ describe('settings', () => {
     [{ KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'p' }, ['KAFKA_SASL_MECHANISM']],
     [{ KAFKA_TLS: 'on', KAFKA_TLS_CERT_FILE: 'x' }, ['KAFKA_TLS_CERT_FILE and KAFKA_TLS_KEY_FILE']],
     [{ KAFKA_TLS_CA_FILE: 'x' }, ['KAFKA_TLS_CA_FILE needs KAFKA_TLS=on']],
+    [{ OIDC_ISSUER: 'https://issuer.example' }, ['OIDC_AUDIENCE is needed with OIDC_ISSUER']],
+    [{ OIDC_AUDIENCE: 'replica' }, ['OIDC_AUDIENCE needs OIDC_ISSUER']],
   ])('refuse %j, which is half of something', (environment, names) => {
     for (const name of names) expect(problemOf(environment)).toContain(name);
   });
@@ -237,6 +246,8 @@ describe('a service without authentication', () => {
     [{ KAFKA_BROKERS, EVENTSTORE_CONNECTION_STRING, DATABASE_URL, ALLOW_UNAUTHENTICATED: 'on' }],
     [{ HOST: '0.0.0.0', KAFKA_BROKERS, API_KEYS_FILE: 'keys' }],
     [{ HOST: '127.0.0.1', ALLOW_UNAUTHENTICATED: 'on' }],
+    [{ HOST: '0.0.0.0', OIDC_ISSUER: 'https://issuer.example', OIDC_AUDIENCE: 'replica' }],
+    [{ HOST: '0.0.0.0', OIDC_ISSUER: 'http://[::1]:8080/realms/a', OIDC_AUDIENCE: 'replica' }],
     [{ MQTT_HOST: '0.0.0.0', MQTT: 'off' }],
     [{ MQTT_HOST: '0.0.0.0', ALLOW_UNAUTHENTICATED: 'on' }],
     [{ MQTT_HOST: '0.0.0.0', API_KEYS_FILE: 'keys' }],
@@ -255,10 +266,14 @@ describe('a service without authentication', () => {
     [{ DATABASE_URL }, 'DATABASE_URL'],
     [{ HOST: '0.0.0.0', API_KEYS_FILE: '' }, 'HOST'],
     [{ MQTT_HOST: '0.0.0.0' }, 'MQTT_HOST'],
-    [{ API_KEYS_FILE: 'keys', ALLOW_UNAUTHENTICATED: 'on' }, 'contradicts'],
+    [{ API_KEYS_FILE: 'keys', ALLOW_UNAUTHENTICATED: 'on' }, 'contradicts API_KEYS_FILE'],
+    [
+      { OIDC_ISSUER: 'https://issuer.example', OIDC_AUDIENCE: 'x', ALLOW_UNAUTHENTICATED: 'on' },
+      'contradicts OIDC_ISSUER',
+    ],
   ])('does not start with %j, and says why in one line', (environment, why) => {
     const complaint = complaintOf(environment);
-    for (const name of ['API_KEYS_FILE', 'ALLOW_UNAUTHENTICATED', why]) expect(complaint).toContain(name);
+    for (const name of ['ALLOW_UNAUTHENTICATED', why]) expect(complaint).toContain(name);
     expect(complaint).not.toContain('\n');
     expect(complaint).not.toContain('secret');
   });
