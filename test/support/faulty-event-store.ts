@@ -45,6 +45,8 @@ export class FaultyEventStore implements EventStore {
   readonly unwritable = new Map<string, EventStoreErrorCode>();
   /** Called at each read of a stream, before it. */
   beforeRead: (stream: string) => Promise<void> = async () => undefined;
+  /** Called at each read of the whole log, before it. */
+  beforeReadAll: () => Promise<void> = async () => undefined;
   reads = 0;
   appends = 0;
   private readonly inner: MemoryEventStore;
@@ -115,8 +117,9 @@ export class FaultyEventStore implements EventStore {
     return this.unreadable.has(stream) ? null : this.inner.knownRevision(stream);
   }
 
-  readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent> {
-    return this.inner.readAll(options);
+  async *readAll(options?: ReadAllOptions): AsyncGenerator<RecordedEvent> {
+    await this.beforeReadAll();
+    yield* this.inner.readAll(options);
   }
 
   subscribe(options: SubscribeOptions): AsyncIterable<SubscriptionItem> {

@@ -67,7 +67,7 @@ export class DeviceFollowers implements BeforeApplicationShutdown {
         if (this.stopListening !== undefined) await settlesWithin(this.stopListening, LISTEN_LIMIT_MS);
         const place = from ?? (await placeNow(this.store, deviceId));
         let id = `${place.revision}.${place.part}`;
-        stream.begin(reply, () => id);
+        stream.begin(() => id);
         for (const text of follower.early ?? []) stream.push(text);
         follower.early = null;
         const { store, replicas, signals } = this;

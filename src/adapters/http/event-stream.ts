@@ -9,7 +9,7 @@ import {
 } from '../../application/ports/follower-observer.js';
 import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal } from '../../replica/commands.js';
-import { sendRefusal } from './replies.js';
+import { onClose, sendRefusal, sendStopping } from './replies.js';
 import { FOLLOWER_OBSERVER, FOLLOWER_OPTIONS, OBSERVER } from './tokens.js';
 
 export interface EventStreamOptions {
@@ -63,18 +63,17 @@ export class EventStream {
   private watching: Promise<void> | null = null;
 
   constructor(
-    reply: FastifyReply,
+    private readonly reply: FastifyReply,
     private readonly options: EventStreamOptions,
   ) {
     this.response = reply.raw;
     const leave = (): void => this.stop('left');
-    this.response.once('close', leave);
     this.response.on('error', leave);
     this.response.on('timeout', () => {
       if (this.end === null) this.stop('slow');
       else this.response.destroy();
     });
-    if (this.response.destroyed) leave();
+    onClose(this.response, leave);
   }
 
   /** Aborts when nothing more is to be sent. */
@@ -98,9 +97,9 @@ export class EventStream {
    * @param place gives the id of where the reader is now. It is sent at once, so that a reader that goes before its
    * first event can come back to it, and with heartbeats where it has moved without an event
    */
-  begin(reply: FastifyReply, place: () => string): void {
+  begin(place: () => string): void {
     if (this.end !== null) return;
-    reply.hijack();
+    this.reply.hijack();
     const { response } = this;
     response.writeHead(200, {
       'content-type': EVENT_STREAM,
@@ -137,7 +136,12 @@ export class EventStream {
     clearInterval(this.heartbeat);
     this.abort.abort();
     const { response } = this;
-    if (reason === 'left' || response.destroyed || !response.headersSent) return;
+    if (reason === 'left' || response.destroyed) return;
+    if (!response.headersSent) {
+      // What fails before the answer begins is answered by whoever asked for the stream.
+      if (reason === 'stopping') sendStopping(this.reply);
+      return;
+    }
     const { message, canResume } = ENDS[reason];
     response.end(encodeEvent(null, 'end', JSON.stringify({ reason, message, canResume })));
     // Whoever comes back to its connection in a while still reads it; then the connection goes.
@@ -209,10 +213,10 @@ export class EventStreams implements BeforeApplicationShutdown {
     reply: FastifyReply,
     serve: (stream: EventStream) => Promise<void>,
   ): Promise<void> {
+    if (this.isStopping) return sendStopping(reply);
     const { device, fleet } = this.open;
     if (device.size + fleet.size >= this.options.maxCount) return sendRefusal(reply, TOO_MANY);
     const stream = new EventStream(reply, this.options);
-    if (this.isStopping) stream.stop('stopping');
     this.open[kind].add(stream);
     try {
       await serve(stream);

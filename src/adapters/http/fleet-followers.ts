@@ -29,7 +29,7 @@ export class FleetFollowers {
       const reader = await this.fleet.open(from, filter);
       let { place } = reader;
       try {
-        stream.begin(reply, () => formatFleetId(place));
+        stream.begin(() => formatFleetId(place));
         for await (const batch of reader.follow(stream.signal)) {
           const { outputs } = batch;
           if (outputs.length > 0) await stream.send(Buffer.concat(outputs));

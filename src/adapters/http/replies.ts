@@ -1,4 +1,5 @@
 import { type FastifyReply } from 'fastify';
+import { type ServerResponse } from 'node:http';
 import { type Refusal } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
 
@@ -15,6 +16,12 @@ export function sendRefusal(reply: FastifyReply, refusal: Refusal, clientToken?:
   sendDocument(reply, refusal.code, rejectedDocument(refusal, Date.now(), clientToken));
 }
 
+/** Refuses what comes while the service stops. The client is to connect anew. */
+export function sendStopping(reply: FastifyReply): void {
+  void reply.header('connection', 'close');
+  sendRefusal(reply, { code: 503, message: 'The service is stopping' });
+}
+
 /** An ETag is the version: the same for every representation of it. */
 export function etagOf(version: number): string {
   return `"${version}"`;
@@ -26,14 +33,30 @@ export function matchesEtag(header: string | undefined, etag: string): boolean {
   return header.split(',').some((part) => part.trim() === '*' || part.trim().replace(/^W\//, '') === etag);
 }
 
+/** Calls back once, when the answer has been sent or its connection is gone. */
+export function onClose(response: ServerResponse, listener: () => void): void {
+  const { socket } = response.req;
+  if (response.destroyed || socket.destroyed) return listener();
+  // Behind the answer to an earlier request it has no connection yet, and Node would not tell it that this one closed.
+  const isQueued = response.socket === null;
+  const close = (): void => {
+    response.off('close', close);
+    socket.off('close', close);
+    listener();
+  };
+  response.once('close', close);
+  if (!isQueued) return;
+  // As many as a client sends without waiting.
+  socket.setMaxListeners(0);
+  socket.once('close', close);
+}
+
 /** Aborts when the client's connection is gone before it was answered. */
 export function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
   const response = reply.raw;
-  const close = (): void => {
+  onClose(response, () => {
     if (!response.writableEnded) gone.abort();
-  };
-  if (response.destroyed) gone.abort();
-  else response.once('close', close);
+  });
   return gone.signal;
 }

@@ -12,7 +12,7 @@ import { type Socket } from 'node:net';
 import { type Observer } from '../../application/ports/observer.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { type Gate } from './gate.js';
-import { sendRefusal } from './replies.js';
+import { sendRefusal, sendStopping } from './replies.js';
 
 /** How long a whole request may take to arrive. */
 const REQUEST_TIMEOUT_MS = 60_000;
@@ -76,8 +76,7 @@ export function createHttpAdapter(
   });
   instance.addHook('onRequest', (_request, reply, done) => {
     if (!isClosing) return done();
-    void reply.header('connection', 'close');
-    sendRefusal(reply, { code: 503, message: 'The service is stopping' });
+    sendStopping(reply);
   });
   instance.removeAllContentTypeParsers();
   // JSON alone: a browser sends it to another origin only after asking, which a form or plain text does not need.
