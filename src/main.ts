@@ -11,6 +11,7 @@ import { quickGets } from './adapters/http/quick-gets.js';
 import { createHttpAdapter, RejectedFilter } from './adapters/http/server.js';
 import { BUS, OBSERVER } from './adapters/http/tokens.js';
 import { AppModule } from './app.module.js';
+import { Rates } from './application/access/rates.js';
 import { ReadReplica } from './application/read-replica.js';
 import { type Bus } from './application/ports/bus.js';
 import { readSettings, requireAuthentication, type Settings } from './config/settings.js';
@@ -25,11 +26,15 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
   const access = openAccess(settings, logger);
   let reader: ReadReplica | null = null;
   let metrics: Metrics | null = null;
-  const refused = (code: 401 | 403 | 503): void => metrics?.accessRefused(code);
+  const refused = (code: 401 | 403 | 429 | 503): void => metrics?.accessRefused(code);
   const gate =
     access === null
       ? null
-      : new Gate(access, { maxDiscardedBytes: settings.MAX_REQUEST_BYTES, onRefused: refused });
+      : new Gate(access, {
+          maxDiscardedBytes: settings.MAX_REQUEST_BYTES,
+          rates: ratesOf(settings),
+          onRefused: refused,
+        });
   const ahead = quickGets(settings.TOPIC_PREFIX, (deviceId) => reader?.getNow(deviceId) ?? null);
   const adapter = createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead, settings.TOPIC_PREFIX, gate);
   if (gate !== null) guardRoutes(adapter.getInstance(), settings.TOPIC_PREFIX, refused);
@@ -52,6 +57,10 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
     throw error;
   }
   return app;
+}
+
+function ratesOf({ MAX_REQUESTS_PER_SECOND_COUNT: perSecond }: Settings): Rates | null {
+  return perSecond === 0 ? null : new Rates(perSecond, () => performance.now());
 }
 
 function describeApi(): Omit<OpenAPIObject, 'paths'> {

@@ -142,6 +142,8 @@ export class Settings {
   /** Desired and reported together, after the merge. */
   @Whole(64, 512 * KIB) MAX_STATE_BYTES: number = 32 * KIB;
   @Whole(64, 900 * KIB) MAX_REQUEST_BYTES: number = 128 * KIB;
+  /** Of each caller, by REST, with as many at once; 0: without bounds. */
+  @Whole(0, 1_000_000) MAX_REQUESTS_PER_SECOND_COUNT: number = 0;
   /** Levels of nesting in a section. */
   @Whole(1, 64) MAX_DEPTH_COUNT: number = 6;
 
@@ -252,6 +254,11 @@ export function requireAuthentication(settings: Settings): void {
       throw new SettingsError(`MQTT=on contradicts ${by}: MQTT cannot ask who connects; unset one of them`);
     }
     return;
+  }
+  if (settings.MAX_REQUESTS_PER_SECOND_COUNT > 0) {
+    throw new SettingsError(
+      'MAX_REQUESTS_PER_SECOND_COUNT needs API_KEYS_FILE or OIDC_ISSUER, which tell callers apart',
+    );
   }
   const why = reachedBy(settings);
   if (isAllowed || why === undefined) return;

@@ -89,7 +89,7 @@ export class Metrics implements Observer {
     });
     this.accessRefusals = new Counter({
       name: 'replica_access_refusals_total',
-      help: 'Requests by REST of callers that are not known, or that may not do so, by the code of the answer',
+      help: 'Requests by REST that were refused for who asked for them, by the code of the answer',
       labelNames: ['code'],
       registers,
     });

@@ -1,4 +1,5 @@
 import { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { type Rates } from '../../application/access/rates.js';
 import { type Caller } from '../../application/access/rules.js';
 import { type Authentication, type Authenticator, UNKNOWN } from '../../application/ports/authenticator.js';
 import { type Refusal } from '../../replica/commands.js';
@@ -12,6 +13,11 @@ const UNAUTHENTICATED: Refusal = {
 const UNAVAILABLE: Refusal = {
   code: 503,
   message: 'Tokens cannot be checked now: the issuer does not answer',
+};
+
+const TOO_MANY: Refusal = {
+  code: 429,
+  message: 'Too many requests of this caller (MAX_REQUESTS_PER_SECOND_COUNT)',
 };
 
 const CALLER = Symbol('caller');
@@ -32,7 +38,9 @@ export function isStranger(request: IncomingMessage): boolean {
 export interface GateOptions {
   /** The most of a refused request's body that is read, and thrown away, so that its connection can be used again. */
   readonly maxDiscardedBytes: number;
-  readonly onRefused: (code: 401 | 503) => void;
+  /** How much each caller may ask for; null: without bounds. */
+  readonly rates: Rates | null;
+  readonly onRefused: (code: 401 | 429 | 503) => void;
 }
 
 /**
@@ -62,18 +70,33 @@ export class Gate {
     next: RequestListener,
   ): void {
     const asked = request as Asked;
-    if (answer.ok) asked[CALLER] = answer.caller;
-    else if (isOpen(request)) asked[STRANGER] = true;
-    else return this.refuse(request, response, answer.reason === 'unknown' ? UNAUTHENTICATED : UNAVAILABLE);
+    const isForAll = isOpen(request);
+    if (!answer.ok) {
+      if (!isForAll) return this.refuse(request, response, ...refusalOf(answer));
+      asked[STRANGER] = true;
+      return next(request, response);
+    }
+    const { caller } = answer;
+    const waitMs = isForAll ? 0 : (this.options.rates?.take(`${caller.role} ${caller.id}`) ?? 0);
+    if (waitMs > 0) {
+      const seconds = String(Math.ceil(waitMs / 1000));
+      return this.refuse(request, response, TOO_MANY, { 'retry-after': seconds });
+    }
+    asked[CALLER] = caller;
     next(request, response);
   }
 
-  private refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
-    this.options.onRefused(refusal.code as 401 | 503);
+  private refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    refusal: Refusal,
+    headers: Readonly<Record<string, string>>,
+  ): void {
+    this.options.onRefused(refusal.code as 401 | 429 | 503);
     if (response.destroyed) return;
     const body = rejectedDocument(refusal, Date.now());
     response.writeHead(refusal.code, {
-      ...(refusal.code === 401 ? { 'www-authenticate': 'Bearer' } : { 'retry-after': '1' }),
+      ...headers,
       'content-type': JSON_TYPE,
       'content-length': Buffer.byteLength(body),
       // Of a body that may be long nothing is read.
@@ -86,6 +109,14 @@ export class Gate {
     if (headers['transfer-encoding'] !== undefined) return false;
     return Number(headers['content-length'] ?? 0) <= this.options.maxDiscardedBytes;
   }
+}
+
+function refusalOf({
+  reason,
+}: Exclude<Authentication, { ok: true }>): [Refusal, Readonly<Record<string, string>>] {
+  return reason === 'unknown'
+    ? [UNAUTHENTICATED, { 'www-authenticate': 'Bearer' }]
+    : [UNAVAILABLE, { 'retry-after': '1' }];
 }
 
 /** What tells a supervisor that the service is there, and no more than that. */

@@ -21,6 +21,7 @@ function problemOf(environment: Record<string, string>): string {
 const DEFAULTS: Readonly<Record<string, unknown>> = {
   PORT: 3000,
   HOST: '127.0.0.1',
+  MAX_REQUESTS_PER_SECOND_COUNT: 0,
   OIDC_ROLE_CLAIM: 'role',
   OIDC_DEVICES_CLAIM: 'devices',
   OIDC_TIMEOUT_MS: 5000,
@@ -143,6 +144,7 @@ describe('settings', () => {
     ['DATABASE_POOL_COUNT', '0', '1'],
     ['DATABASE_READ_TIMEOUT_MS', '99', '100'],
     ['ALLOW_UNAUTHENTICATED', 'yes', 'on or off'],
+    ['MAX_REQUESTS_PER_SECOND_COUNT', '-1', '0'],
     ['OIDC_ISSUER', 'http://issuer.example', 'https://'],
     ['OIDC_ISSUER', 'issuer.example', 'https://'],
     ['OIDC_TIMEOUT_MS', '0', '100'],
@@ -276,6 +278,14 @@ describe('a service without authentication', () => {
     for (const name of ['ALLOW_UNAUTHENTICATED', why]) expect(complaint).toContain(name);
     expect(complaint).not.toContain('\n');
     expect(complaint).not.toContain('secret');
+  });
+
+  it('has no callers that could be bounded', () => {
+    const bounded = { MAX_REQUESTS_PER_SECOND_COUNT: '5' };
+    expect(complaintOf(bounded)).toContain(
+      'MAX_REQUESTS_PER_SECOND_COUNT needs API_KEYS_FILE or OIDC_ISSUER',
+    );
+    expect(complaintOf({ ...bounded, API_KEYS_FILE: 'keys' })).toBe('');
   });
 
   it('has MQTT off with API keys, which it cannot ask for', () => {
