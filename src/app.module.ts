@@ -11,6 +11,7 @@ import { TerminusModule } from '@nestjs/terminus';
 import { type Logger } from 'pino';
 import { CommandsController } from './adapters/bus/commands.controller.js';
 import { createInProcessBus } from './adapters/bus/in-process/in-process-bus.js';
+import { ToldBus } from './adapters/bus/told-bus.js';
 import { createKafkaBus } from './adapters/bus/kafka/kafka-bus.js';
 import { Answers } from './adapters/http/answers.js';
 import { ConvergenceController } from './adapters/http/convergence.controller.js';
@@ -39,6 +40,7 @@ import { type Settings } from './config/settings.js';
 import { followingProviders } from './following.js';
 import { kafkaConnectionOf } from './kafka-settings.js';
 import { Metrics } from './observability/metrics.js';
+import { mqttBrokerProviders } from './mqtt-broker.module.js';
 import { mqttProviders } from './mqtt.module.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
 import { READ_SIDE, readSideProviders } from './read-side.module.js';
@@ -122,7 +124,7 @@ export class AppModule {
         provide: BUS,
         inject: [STORE],
         useFactory: async (store: EventStore) => {
-          const bus = createBus(settings, logger, metrics);
+          const bus = new ToldBus(createBus(settings, logger, metrics));
           try {
             await bus.connect();
           } catch (error) {
@@ -170,6 +172,7 @@ export class AppModule {
       FleetAnswers,
       ...followingProviders(settings, metrics),
       ...mqttProviders(settings, logger, metrics),
+      ...mqttBrokerProviders(settings, metrics),
       MetricsWiring,
       StoreCloser,
     ];

@@ -9,6 +9,7 @@ import {
   Matches,
   Max,
   Min,
+  ValidateBy,
   ValidateIf,
   validateSync,
 } from 'class-validator';
@@ -44,6 +45,23 @@ const OneOf =
   (...words: string[]): PropertyDecorator =>
   (target, key) =>
     IsIn(words, { message: `must be ${words.join(' or ')}` })(target, key);
+
+function isBrokerUrl(value: unknown): boolean {
+  if (typeof value !== 'string' || !URL.canParse(value)) return false;
+  const { protocol, hostname, pathname, search, hash } = new URL(value);
+  if (!/^mqtts?:$/.test(protocol) || hostname === '' || !['', '/'].includes(pathname)) return false;
+  return search === '' && hash === '' && isDecodable(value);
+}
+
+function isDecodable(url: string): boolean {
+  const { username, password } = new URL(url);
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** What paths of the service's own begin with. */
 const OWN_ROUTES = ['fleet', 'ops', 'health', 'metrics', 'docs', 'docs-json', 'docs-yaml'];
@@ -94,7 +112,7 @@ export class Settings {
   @Whole(1, 1000) DATABASE_POOL_COUNT: number = 10;
   /** How long PostgreSQL may work on a question. */
   @Whole(100, 600_000) DATABASE_READ_TIMEOUT_MS: number = 10_000;
-  /** Whether devices reach the service by MQTT. Absent: on with the in-process bus, off with Kafka or API keys. */
+  /** Whether the service has an MQTT broker of its own. Absent: on, but off with Kafka, MQTT_URL or API keys. */
   @IsOptional() @OneOf('on', 'off') MQTT?: string;
   /** Address that MQTT listens on. */
   @IsString() MQTT_HOST: string = '127.0.0.1';
@@ -102,6 +120,31 @@ export class Settings {
   @Whole(0, 65535) MQTT_PORT: number = 1883;
   /** The most MQTT connections that are open at once. */
   @Whole(1, 1_000_000) MAX_MQTT_CONNECTION_COUNT: number = 10_000;
+  /** `mqtt://…` or `mqtts://…` of a broker that the service is a client of. Absent: of none. */
+  @IsOptional()
+  @ValidateBy({
+    name: 'isBrokerUrl',
+    validator: { validate: isBrokerUrl, defaultMessage: () => 'must be mqtt:// or mqtts://, host and port' },
+  })
+  MQTT_URL?: string;
+  /** At that broker; they come before those in the URL. */
+  @IsOptional() @IsString() MQTT_USERNAME?: string;
+  @IsOptional() @IsString() MQTT_PASSWORD?: string;
+  /** PEM files. The CA's is needed only where the system does not know it; the other two for client certificates. */
+  @IsOptional() @IsString() MQTT_TLS_CA_FILE?: string;
+  @IsOptional() @IsString() MQTT_TLS_CERT_FILE?: string;
+  @IsOptional() @IsString() MQTT_TLS_KEY_FILE?: string;
+  /** By which that broker knows the session of this instance. Absent: one that is kept in DATA_DIR. */
+  @IsOptional()
+  @Matches(/^[\x21-\x7e]{1,128}$/, { message: 'must be 1 to 128 printable ASCII characters' })
+  MQTT_CLIENT_ID?: string;
+  /** Whether commands are taken by a shared subscription, as several instances must; off: by an ordinary one. */
+  @OneOf('on', 'off') MQTT_SHARED: string = 'on';
+  /** The group of the shared subscription: instances that share it share the commands. */
+  @Matches(/^[^\s/+#]{1,100}$/, { message: 'must be 1 to 100 characters, none of them a space, /, + or #' })
+  MQTT_GROUP: string = 'device-state-replica';
+  /** How long that broker is to keep what comes for this instance while it is away. */
+  @Whole(1000, 2_592_000_000) MQTT_SESSION_MS: number = 86_400_000;
   /** First part of every topic name and of every REST path; no route of the service's own, which it would hide. */
   @IsNotIn(OWN_ROUTES, {
     message: `must be none of ${OWN_ROUTES.join(', ')}, which are routes of the service`,
@@ -178,7 +221,7 @@ export class Settings {
 }
 
 /** What may hold a password is never shown. */
-const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$/;
+const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$|^MQTT_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
@@ -221,6 +264,16 @@ export function readSettings(environment: Readonly<Record<string, string | undef
       problems.push(`${name} needs KAFKA_SASL_MECHANISM`);
     }
   }
+  if ((settings.MQTT_TLS_CERT_FILE === undefined) !== (settings.MQTT_TLS_KEY_FILE === undefined)) {
+    problems.push('MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE go together');
+  }
+  for (const name of OF_MQTT_URL) {
+    if (given[name] === undefined) continue;
+    if (settings.MQTT_URL === undefined) problems.push(`${name} needs MQTT_URL`);
+    // Without it the connection would be open, while a file says that it must not be.
+    else if (name.includes('_TLS_') && !/^mqtts:/i.test(settings.MQTT_URL))
+      problems.push(`${name} needs MQTT_URL to begin with mqtts://`);
+  }
   if (problems.length > 0) throw new SettingsError(problems.join('; '));
   return settings;
 }
@@ -234,7 +287,8 @@ export function isAuthenticated({ API_KEYS_FILE, OIDC_ISSUER }: Settings): boole
 export function isMqttOn(settings: Settings): boolean {
   if (settings.MQTT !== undefined) return settings.MQTT === 'on';
   // A cluster's devices have a broker, or are to be let in deliberately.
-  return settings.KAFKA_BROKERS === undefined && !isAuthenticated(settings);
+  const hasAnother = settings.KAFKA_BROKERS !== undefined || settings.MQTT_URL !== undefined;
+  return !hasAnother && !isAuthenticated(settings);
 }
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/i;
@@ -282,6 +336,18 @@ function inOneLine(value: string): string {
   return `'${visible.length > 100 ? `${visible.slice(0, 100)}…` : visible}'`;
 }
 
+const OF_MQTT_URL = [
+  'MQTT_USERNAME',
+  'MQTT_PASSWORD',
+  'MQTT_TLS_CA_FILE',
+  'MQTT_TLS_CERT_FILE',
+  'MQTT_TLS_KEY_FILE',
+  'MQTT_CLIENT_ID',
+  'MQTT_SHARED',
+  'MQTT_GROUP',
+  'MQTT_SESSION_MS',
+] as const;
+
 const OPTIONAL = [
   'API_KEYS_FILE',
   'OIDC_ISSUER',
@@ -290,6 +356,13 @@ const OPTIONAL = [
   'EVENTSTORE_CONNECTION_STRING',
   'KAFKA_BROKERS',
   'MQTT',
+  'MQTT_URL',
+  'MQTT_USERNAME',
+  'MQTT_PASSWORD',
+  'MQTT_TLS_CA_FILE',
+  'MQTT_TLS_CERT_FILE',
+  'MQTT_TLS_KEY_FILE',
+  'MQTT_CLIENT_ID',
   'KAFKA_TLS_CA_FILE',
   'KAFKA_TLS_CERT_FILE',
   'KAFKA_TLS_KEY_FILE',

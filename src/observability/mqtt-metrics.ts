@@ -9,7 +9,11 @@ const REFUSED_LOG_MS = 10_000;
 export class MqttMetrics implements MqttObserver {
   private readonly publishes: Counter<'outcome'>;
   private readonly failures: Counter;
+  private readonly dropped: Counter;
   private connections: () => number = () => 0;
+  private broker: (() => { isUsable: boolean; waitingCount: number }) | null = null;
+  private brokerReason: string | null = null;
+  private droppedLoggedAt = -Infinity;
   private refusedLoggedAt = -Infinity;
 
   constructor(
@@ -28,6 +32,29 @@ export class MqttMetrics implements MqttObserver {
       help: 'MQTT connections that ended with an error',
       registers,
     });
+    this.dropped = new Counter({
+      name: 'replica_mqtt_broker_dropped_total',
+      help: 'Outputs that the MQTT broker was not told: too many waited, or it refused them',
+      registers,
+    });
+    const broker = (): { isUsable: boolean; waitingCount: number } =>
+      this.broker?.() ?? { isUsable: false, waitingCount: 0 };
+    new Gauge({
+      name: 'replica_mqtt_broker_up',
+      help: '1 while commands are taken from the MQTT broker of MQTT_URL',
+      registers,
+      collect() {
+        this.set(broker().isUsable ? 1 : 0);
+      },
+    });
+    new Gauge({
+      name: 'replica_mqtt_broker_waiting',
+      help: 'Outputs that the MQTT broker has not acknowledged',
+      registers,
+      collect() {
+        this.set(broker().waitingCount);
+      },
+    });
     const connections = (): number => this.connections();
     new Gauge({
       name: 'replica_mqtt_connections',
@@ -37,6 +64,31 @@ export class MqttMetrics implements MqttObserver {
         this.set(connections());
       },
     });
+  }
+
+  /** The broker that the service is a client of. */
+  watchBroker(broker: () => { isUsable: boolean; waitingCount: number }): void {
+    this.broker = broker;
+  }
+
+  mqttBrokerReached(broker: string, protocolVersion: number): void {
+    this.brokerReason = null;
+    const version = protocolVersion === 5 ? '5' : '3.1.1';
+    this.logger.info({ broker, version }, 'Commands are taken from the MQTT broker');
+  }
+
+  mqttBrokerAway(broker: string, reason: string): void {
+    // It is tried again for ever; what is new is told.
+    const isNew = reason !== this.brokerReason;
+    this.brokerReason = reason;
+    this.logger[isNew ? 'warn' : 'debug']({ broker }, `The MQTT broker cannot be used: ${reason}`);
+  }
+
+  mqttOutputDropped(topic: string): void {
+    this.dropped.inc();
+    const isRecent = performance.now() - this.droppedLoggedAt < REFUSED_LOG_MS;
+    if (!isRecent) this.droppedLoggedAt = performance.now();
+    this.logger[isRecent ? 'debug' : 'warn']({ topic }, 'The MQTT broker is not told an output');
   }
 
   /** Where the gauge is read from when it is asked for. */

@@ -12,7 +12,7 @@ import { type Bus } from '../../application/ports/bus.js';
 import { type EventStore } from '../../application/ports/event-store.js';
 import { type ProjectionsControl } from '../../application/projections.js';
 import { isStranger } from './gate.js';
-import { BUS, PROJECTIONS, STORE } from './tokens.js';
+import { BUS, MQTT_BROKER, PROJECTIONS, STORE } from './tokens.js';
 
 export const REGISTRY = Symbol('metrics registry');
 
@@ -26,6 +26,7 @@ export class OpsController {
     @Inject(BUS) private readonly bus: Bus,
     @Inject(STORE) private readonly store: EventStore,
     @Inject(PROJECTIONS) private readonly projections: ProjectionsControl | null,
+    @Inject(MQTT_BROKER) private readonly mqttBroker: { health(): string | null } | null,
     @Inject(REGISTRY) private readonly registry: Registry,
   ) {}
 
@@ -36,8 +37,9 @@ export class OpsController {
   }
 
   /**
-   * 200 while commands are taken and recorded; 503 with the reason otherwise. Commands do not need the read model: what
-   * is wrong with it is told among the details alone. Where callers authenticate, one that has not is told the status.
+   * 200 while commands are taken and recorded; 503 with the reason otherwise. Commands do not need the read model, nor
+   * all of them an MQTT broker: what is wrong with these is told among the details alone. Where callers authenticate, one
+   * that has not is told the status.
    */
   @Get('health/ready')
   @HealthCheck()
@@ -56,9 +58,15 @@ export class OpsController {
       () => this.indicate('bus', this.bus.health()),
       async () => this.indicate('eventStore', await this.store.health()),
     ]);
-    const reason = this.projections?.status().problem ?? null;
-    if (reason === null) return result;
-    return { ...result, details: { ...result.details, readModel: { status: 'down', reason } } };
+    const asides = {
+      readModel: this.projections?.status().problem ?? null,
+      mqttBroker: this.mqttBroker?.health() ?? null,
+    };
+    const details = { ...result.details };
+    for (const [name, reason] of Object.entries(asides)) {
+      if (reason !== null) details[name] = { status: 'down', reason };
+    }
+    return { ...result, details };
   }
 
   @Get('metrics')

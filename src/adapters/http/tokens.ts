@@ -7,3 +7,5 @@ export const READ_MODEL = Symbol('read model');
 export const PROJECTIONS = Symbol('projections');
 export const FOLLOWER_OPTIONS = Symbol('follower options');
 export const FOLLOWER_OBSERVER = Symbol('follower observer');
+/** The client of an MQTT broker; null: there is none. */
+export const MQTT_BROKER = Symbol('mqtt broker');

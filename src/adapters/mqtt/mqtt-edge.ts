@@ -4,6 +4,7 @@ import { type Bus, BusError, type OutputMessage } from '../../application/ports/
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
 import { type ReadReplica } from '../../application/read-replica.js';
 import { messageOf } from '../../application/timing.js';
+import { CurrentDeltas } from './current-deltas.js';
 import { PacketBound } from './packet-bound.js';
 import { createSessions, type Sessions } from './sessions.js';
 import { MQTT_CHANNELS, type MqttChannel, Topics } from './topics.js';
@@ -49,8 +50,7 @@ export class MqttEdge {
   private readonly broker: Aedes;
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
-  /** By device: deltas that are being read for somebody, as long as no later one has come by. */
-  private readonly reading = new Map<string, Set<{ isLate: boolean }>>();
+  private readonly deltas: CurrentDeltas;
   private unlisten: (() => Promise<void>)[] = [];
   private isStopping = false;
 
@@ -59,6 +59,7 @@ export class MqttEdge {
     private readonly options: MqttEdgeOptions,
   ) {
     this.topics = new Topics(options.prefix);
+    this.deltas = new CurrentDeltas(dependencies.reader);
     const { persistence, sessions } = createSessions((clientId) => this.isConnected(clientId));
     this.sessions = sessions;
     this.broker = new Aedes({
@@ -180,7 +181,7 @@ export class MqttEdge {
 
   private tell(channel: MqttChannel, { key, value }: OutputMessage): void {
     const deviceId = String(key);
-    if (channel === 'update.delta') for (const read of this.reading.get(deviceId) ?? []) read.isLate = true;
+    if (channel === 'update.delta') this.deltas.cameBy(deviceId);
     if (this.sockets.size === 0) return;
     // Without a value it is told that there is no replica any more.
     const payload = value === null ? Buffer.alloc(0) : Buffer.from(value);
@@ -198,23 +199,16 @@ export class MqttEdge {
   private async bringUpToDate(client: Client, filter: string): Promise<void> {
     const deviceId = this.topics.deltaDeviceOf(filter);
     if (deviceId === null) return;
-    const read = { isLate: false };
-    const reads = this.reading.get(deviceId) ?? new Set();
-    this.reading.set(deviceId, reads.add(read));
     try {
-      const delta = await this.dependencies.reader.delta(deviceId);
-      const document = delta?.document ?? null;
-      if (document === null || read.isLate || client.closed) return;
+      const delta = await this.deltas.read(deviceId);
+      if (delta === 'late' || delta.document === null || client.closed) return;
       const topic = this.topics.outputTopic('update.delta', deviceId);
-      const payload = Buffer.from(document);
+      const payload = Buffer.from(delta.document);
       client.publish({ cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false }, () => undefined);
     } catch (error) {
       // It would wait for what nobody sends; when it comes back it is tried again.
       this.dependencies.observer.mqttFailed(client.id, error);
       client.close();
-    } finally {
-      reads.delete(read);
-      if (reads.size === 0) this.reading.delete(deviceId);
     }
   }
 

@@ -20,6 +20,9 @@ export const MQTT_CHANNELS = [
 ] as const satisfies readonly OutputChannel[];
 export type MqttChannel = (typeof MQTT_CHANNELS)[number];
 
+const OWN_CHANNELS = [...COMMAND_CHANNELS, ...MQTT_CHANNELS];
+/** The main ones, and the named ones. */
+const ALL_REPLICAS = ['+', '+/name/+'];
 const DELTA = ['update', 'delta'];
 
 /** The pattern's topics in MQTT: `{prefix}/{deviceId}/update` and below. */
@@ -31,6 +34,26 @@ export class Topics {
     const [deviceId, [name, ...rest]] = this.split(topic);
     const channel = COMMAND_CHANNELS.find((command) => command === name);
     return deviceId === null || channel === undefined || rest.length > 0 ? null : { channel, deviceId };
+  }
+
+  /** Whether answers may be sent to this topic: none of the pattern's own, which they would pass for, and one that exists. */
+  mayRespondTo(topic: string): boolean {
+    if (topic === '' || topic.startsWith('$') || /[+#\0]/.test(topic)) return false;
+    if (topic.split('/')[0] !== this.prefix) return true;
+    return !OWN_CHANNELS.some((channel) => topic.endsWith(`/${channel.replace('.', '/')}`));
+  }
+
+  /** The command topics of all replicas, as a member of a group takes them, or (null) alone. */
+  commandFilters(group: string | null): string[] {
+    const shared = group === null ? '' : `$share/${group}/`;
+    return ALL_REPLICAS.flatMap((replica) =>
+      COMMAND_CHANNELS.map((channel) => `${shared}${this.prefix}/${replica}/${channel}`),
+    );
+  }
+
+  /** The delta topics of all replicas. */
+  deltaFilters(): string[] {
+    return ALL_REPLICAS.map((replica) => this.outputTopic('update.delta', replica));
   }
 
   outputTopic(channel: MqttChannel, deviceId: string): string {

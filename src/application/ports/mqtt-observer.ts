@@ -6,6 +6,12 @@ export interface MqttObserver {
   mqttPublished(outcome: MqttOutcome): void;
   /** A publish to a topic that takes no commands. */
   mqttRefused(clientId: string | null, topic: string): void;
+  /** The connection to a broker of others: it stands, by this version of MQTT (4: 3.1.1). */
+  mqttBrokerReached(broker: string, protocolVersion: number): void;
+  /** It does not stand, or cannot be used; one line that says why. */
+  mqttBrokerAway(broker: string, reason: string): void;
+  /** An output that the broker is not told: too many wait for it, or it takes none of this size. */
+  mqttOutputDropped(topic: string): void;
   /** A connection that ended with an error. */
   mqttFailed(clientId: string | null, error: unknown): void;
 }

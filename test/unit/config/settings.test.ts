@@ -35,6 +35,10 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   MQTT_HOST: '127.0.0.1',
   MQTT_PORT: 1883,
   MAX_MQTT_CONNECTION_COUNT: 10_000,
+  MQTT_URL: undefined,
+  MQTT_SHARED: 'on',
+  MQTT_GROUP: 'device-state-replica',
+  MQTT_SESSION_MS: 86_400_000,
   TOPIC_PREFIX: 'state',
   KAFKA_BROKERS: undefined,
   KAFKA_CLIENT_ID: 'device-state-replica',
@@ -199,6 +203,17 @@ describe('settings', () => {
     [{ KAFKA_TLS_CA_FILE: 'x' }, ['KAFKA_TLS_CA_FILE needs KAFKA_TLS=on']],
     [{ OIDC_ISSUER: 'https://issuer.example' }, ['OIDC_AUDIENCE is needed with OIDC_ISSUER']],
     [{ OIDC_AUDIENCE: 'replica' }, ['OIDC_AUDIENCE needs OIDC_ISSUER']],
+    [
+      { MQTT_PASSWORD: 'x', MQTT_SHARED: 'off' },
+      ['MQTT_PASSWORD needs MQTT_URL', 'MQTT_SHARED needs MQTT_URL'],
+    ],
+    [
+      { MQTT_URL: 'mqtt://host', MQTT_TLS_CERT_FILE: 'x' },
+      [
+        'MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE',
+        'MQTT_TLS_CERT_FILE needs MQTT_URL to begin with mqtts://',
+      ],
+    ],
   ])('refuse %j, which is half of something', (environment, names) => {
     for (const name of names) expect(problemOf(environment)).toContain(name);
   });
@@ -206,7 +221,8 @@ describe('settings', () => {
   it('never show a password', () => {
     const EVENTSTORE_CONNECTION_STRING = 'htp://admin:secret@host';
     const DATABASE_URL = 'mysql://admin:secret@host';
-    const secrets = { KAFKA_SASL_PASSWORD: 'secret', EVENTSTORE_CONNECTION_STRING, DATABASE_URL };
+    const MQTT_URL = 'http://admin:secret@host';
+    const secrets = { KAFKA_SASL_PASSWORD: 'secret', EVENTSTORE_CONNECTION_STRING, DATABASE_URL, MQTT_URL };
     const problem = problemOf({ ...secrets, PORT: 'x' });
     expect(problem).not.toContain('secret');
   });
@@ -221,6 +237,20 @@ describe('settings', () => {
     });
     expect(settings).toMatchObject({ KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'p' });
   });
+
+  it.each(['mqtt://h', 'mqtts://h:8883', 'mqtt://u:p%40@[::1]:1884/', 'MQTT://h'])(
+    'take the broker %s',
+    (url) => {
+      expect(readSettings({ MQTT_URL: url })).toMatchObject({ MQTT_URL: url });
+    },
+  );
+
+  it.each(['h:1883', 'ws://h', 'mqtt://', 'mqtt://h/topic', 'mqtt://h?a=b', 'mqtt://u%zz@h'])(
+    'take no broker %s',
+    (url) => {
+      expect(problemOf({ MQTT_URL: url })).toBe('MQTT_URL must be mqtt:// or mqtts://, host and port');
+    },
+  );
 });
 
 describe('a service without authentication', () => {

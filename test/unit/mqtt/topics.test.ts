@@ -91,4 +91,37 @@ describe('the topics of MQTT', () => {
   ])('tell by %s that no one device’s delta is asked for', (filter) => {
     expect(topics.deltaDeviceOf(filter)).toBeNull();
   });
+
+  it.each(['answers/1', 'state/lamp/answers', 'state', 'other/lamp/update'])(
+    'take answers at %s',
+    (topic) => {
+      expect(topics.mayRespondTo(topic)).toBe(true);
+    },
+  );
+
+  it.each([
+    '',
+    'a/+',
+    'a/#',
+    '$SYS/a',
+    'state/lamp/update',
+    'state/x y/get',
+    'state/lamp/update/delta',
+    'state/a/name/b/get',
+  ])('take no answers at %j', (topic) => {
+    expect(topics.mayRespondTo(topic)).toBe(false);
+  });
+
+  it('are asked for by one filter for each kind of command', () => {
+    expect(topics.commandFilters('g')).toEqual([
+      '$share/g/state/+/update',
+      '$share/g/state/+/delete',
+      '$share/g/state/+/get',
+      '$share/g/state/+/name/+/update',
+      '$share/g/state/+/name/+/delete',
+      '$share/g/state/+/name/+/get',
+    ]);
+    expect(topics.deltaFilters()).toEqual(['state/+/update/delta', 'state/+/name/+/update/delta']);
+    expect(topics.commandFilters(null)[0]).toBe('state/+/update');
+  });
 });

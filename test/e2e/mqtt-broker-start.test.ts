@@ -1,0 +1,175 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { RestClient, until } from '../support/http.js';
+import { describeWithMosquitto, freePort, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { MqttPeer } from '../support/mqtt.js';
+import { type Service, startService, temporaryFolder } from '../support/service.js';
+
+const isUsable = (service: Service): Promise<void> =>
+  until('the broker is used', async () =>
+    (await new RestClient(service.url).get('/metrics')).text.includes('replica_mqtt_broker_up 1'),
+  );
+
+/** The service's own broker speaks 3.1.1 alone and has no shared subscriptions. */
+describe('the service as a client of a broker of MQTT 3.1.1', () => {
+  const folders = [temporaryFolder(), temporaryFolder(), temporaryFolder()];
+  const path = (n: number): string => folders[n]?.path ?? '';
+  let broker: Service;
+  let client: Service;
+
+  beforeAll(async () => {
+    broker = await startService({ DATA_DIR: path(0), TOPIC_PREFIX: 'other' });
+  });
+  afterAll(async () => {
+    await client.stop();
+    await broker.stop();
+    for (const { remove } of folders) remove();
+  });
+
+  it('says in one line what to do where the broker refuses shared subscriptions', async () => {
+    const refused = await startService({ DATA_DIR: path(1), MQTT_URL: `mqtt://${broker.mqtt}` });
+    const line = (): string | undefined => refused.lines.find((one) => one.includes('$share/'));
+    await until('it is told', () => line() !== undefined);
+    expect(line()).toContain(
+      `MQTT_URL: mqtt://${broker.mqtt} refuses the subscription $share/device-state-replica/state/+/update`,
+    );
+    expect(line()).toContain('set MQTT_SHARED=off');
+    const { text, status } = await new RestClient(refused.url).get('/health/ready');
+    expect({ status, isTold: text.includes('MQTT_SHARED=off') }).toEqual({ status: 200, isTold: true });
+    await refused.stop();
+  });
+
+  it('comes down to 3.1.1 by itself, and works beside a broker of its own', async () => {
+    client = await startService({
+      DATA_DIR: path(2),
+      MQTT_URL: `mqtt://${broker.mqtt}`,
+      MQTT_SHARED: 'off',
+      MQTT: 'on',
+    });
+    await isUsable(client);
+    await until('it is logged', () => client.lines.some((line) => line.includes('"version":"3.1.1"')));
+    expect(client.lines.join('\n')).not.toContain('is away');
+    const device = await MqttPeer.connect(client.mqtt, { clientId: 'own' });
+    await device.client.subscribeAsync('state/own/update/accepted', { qos: 1 });
+    await device.send('state/own/update', { state: { reported: { a: 1 } } });
+    await device.has(1, 'state/own/update/accepted');
+    await device.leave();
+  });
+});
+
+describeWithMosquitto('the service as a client of a Mosquitto that asks who it is', () => {
+  const folder = temporaryFolder();
+  let mosquitto: Mosquitto;
+  const run = (...args: string[]): void => {
+    const { status, stderr } = spawnSync('openssl', args, { cwd: folder.path, encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+  };
+  const file = (name: string): string => join(folder.path, name);
+
+  beforeAll(async () => {
+    run(
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-keyout',
+      'ca.key',
+      '-out',
+      'ca.pem',
+      '-subj',
+      '/CN=ca',
+      '-days',
+      '2',
+    );
+    for (const [name, address] of [
+      ['server', 'IP:127.0.0.1'],
+      ['client', 'DNS:client'],
+    ]) {
+      run(
+        'req',
+        '-newkey',
+        'rsa:2048',
+        '-nodes',
+        '-keyout',
+        `${name}.key`,
+        '-out',
+        `${name}.csr`,
+        '-subj',
+        `/CN=${name}`,
+      );
+      writeFileSync(file('ext'), `subjectAltName=${address}`);
+      run(
+        'x509',
+        '-req',
+        '-in',
+        `${name}.csr`,
+        '-CA',
+        'ca.pem',
+        '-CAkey',
+        'ca.key',
+        '-CAcreateserial',
+        '-out',
+        `${name}.pem`,
+        '-days',
+        '2',
+        '-extfile',
+        'ext',
+      );
+    }
+    const users = file('users');
+    writeFileSync(users, 'replica:s3:cret@\n', { mode: 0o600 });
+    spawnSync('mosquitto_passwd', ['-b', '-c', users, 'replica', 's3:cret@']);
+    mosquitto = await startMosquitto(() => [
+      'allow_anonymous false',
+      `password_file ${users}`,
+      `cafile ${file('ca.pem')}`,
+      `certfile ${file('server.pem')}`,
+      `keyfile ${file('server.key')}`,
+      'require_certificate true',
+    ]);
+  });
+  afterAll(async () => {
+    await mosquitto.remove();
+    folder.remove();
+  });
+
+  const tls = (): Record<string, string> => ({
+    MQTT_TLS_CA_FILE: file('ca.pem'),
+    MQTT_TLS_CERT_FILE: file('client.pem'),
+    MQTT_TLS_KEY_FILE: file('client.key'),
+  });
+  const secure = (user: string): string => `mqtts://${user}${mosquitto.address}`;
+
+  it.each([
+    ['in the URL', () => ({ MQTT_URL: secure('replica:s3%3Acret%40@') })],
+    ['in variables', () => ({ MQTT_URL: secure(''), MQTT_USERNAME: 'replica', MQTT_PASSWORD: 's3:cret@' })],
+  ])('comes in by a certificate, with user and password %s, and logs neither', async (name, environment) => {
+    const DATA_DIR = file(`data ${name}`);
+    const service = await startService({ DATA_DIR, ...tls(), ...environment(), LOG_LEVEL: 'trace' });
+    await isUsable(service);
+    await until('it is logged', () => service.lines.some((line) => line.includes(mosquitto.address)));
+    expect(service.lines.join('\n')).not.toMatch(/s3:cret|s3%3Acret/);
+    await service.stop();
+  });
+
+  it('says why it does not come in, and serves all others', async () => {
+    const wrong = { MQTT_URL: secure('replica:wrong-word@'), DATA_DIR: file('data wrong') };
+    const service = await startService({ ...tls(), ...wrong });
+    const reason = `The MQTT broker cannot be used: mqtts://${mosquitto.address} is away: Connection refused:`;
+    await until('it is told', () => service.lines.some((line) => line.includes(reason)));
+    expect(service.lines.join('\n')).not.toContain('wrong-word');
+    expect((await new RestClient(service.url).report('lamp', { a: 1 })).status).toBe(200);
+    expect(await service.stop()).toBe(0);
+  });
+
+  it('starts where nobody listens, and says so', async () => {
+    const port = await freePort();
+    const service = await startService({ DATA_DIR: file('data away'), MQTT_URL: `mqtt://127.0.0.1:${port}` });
+    await until('it is told', () => service.lines.some((line) => line.includes('ECONNREFUSED')));
+    expect((await new RestClient(service.url).report('lamp', { a: 1 })).status).toBe(200);
+    expect(await service.stop()).toBe(0);
+  });
+});

@@ -1,0 +1,171 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { type IPublishPacket } from 'mqtt';
+import { BrokerCommands, MAX_IN_FLIGHT_COUNT } from '../../../src/adapters/mqtt/broker-commands.js';
+import { Topics } from '../../../src/adapters/mqtt/topics.js';
+import { BusError, type Reply } from '../../../src/application/ports/bus.js';
+import { deferred, type Deferred } from '../../../src/application/timing.js';
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+const REPLY: Reply = { accepted: true, value: Buffer.from('{}') };
+
+describe('commands from a broker', () => {
+  let asked: { text: string; id: string | undefined; answer: Deferred<Reply> }[];
+  let acks: number[];
+  let breaks: number;
+  let responses: (string | undefined)[][];
+  let commands: BrokerCommands;
+  const link = {
+    write: (bytes: Buffer): boolean => {
+      for (let at = 0; at < bytes.length; at += 4) acks.push(bytes.readUInt16BE(at + 2));
+      return true;
+    },
+    break: () => breaks++,
+  };
+
+  beforeEach(() => {
+    asked = [];
+    acks = [];
+    breaks = 0;
+    responses = [];
+    const ignore = (): void => undefined;
+    commands = new BrokerCommands({
+      bus: {
+        request: (channel, key, value, headers) => {
+          const answer = deferred<Reply>();
+          asked.push({ text: `${channel} ${key} ${value.toString()}`, id: headers['message-id'], answer });
+          return answer.promise;
+        },
+      },
+      topics: new Topics('state'),
+      observer: {
+        mqttPublished: ignore,
+        mqttRefused: ignore,
+        mqttFailed: ignore,
+        mqttBrokerReached: ignore,
+        mqttBrokerAway: ignore,
+        mqttOutputDropped: ignore,
+      },
+      respond: (topic, correlation, document) =>
+        responses.push([topic, correlation?.toString(), document.toString()]),
+      hasMessageIds: true,
+    });
+    commands.begin(link, false);
+  });
+
+  let reads = 0;
+  const take = (
+    messageId: number,
+    deviceId: string,
+    text: string,
+    more: Partial<IPublishPacket> = {},
+  ): void =>
+    commands.take(
+      {
+        cmd: 'publish',
+        topic: `state/${deviceId}/update`,
+        payload: text,
+        qos: 1,
+        dup: false,
+        retain: false,
+        messageId,
+        ...more,
+      },
+      () => reads++,
+    );
+  const answer = async (n: number): Promise<void> => {
+    asked[n]?.answer.resolve(REPLY);
+    await turn();
+  };
+  const fail = async (n: number): Promise<void> => {
+    asked[n]?.answer.reject(new BusError('unavailable', 'away'));
+    await turn();
+  };
+  const texts = (): string[] => asked.map(({ text }) => text);
+
+  it('go in together for different devices, and one after the other for one', async () => {
+    take(1, 'a', '1');
+    take(2, 'a', '2');
+    take(3, 'b', '3');
+    await turn();
+    expect(texts()).toEqual(['update a 1', 'update b 3']);
+    await answer(0);
+    expect(texts()).toEqual(['update a 1', 'update b 3', 'update a 2']);
+  });
+
+  it('are acknowledged when they have their answer, in the order in which they came', async () => {
+    take(1, 'a', '1');
+    take(2, 'b', '2');
+    await answer(1);
+    expect(acks).toEqual([]);
+    await answer(0);
+    expect(acks).toEqual([1, 2]);
+  });
+
+  it('are not acknowledged without an answer: the connection breaks, and nothing of the device overtakes', async () => {
+    take(1, 'a', '1');
+    take(2, 'a', '2');
+    take(3, 'b', '3');
+    await fail(0);
+    expect({ breaks, acks }).toEqual({ breaks: 1, acks: [] });
+    expect(texts()).toEqual(['update a 1', 'update b 3']);
+    await answer(1);
+    commands.end();
+
+    commands.begin(link, true);
+    take(1, 'a', '1', { dup: true });
+    take(2, 'a', '2', { dup: true });
+    take(3, 'b', '3', { dup: true });
+    await turn();
+    // What had its answer meanwhile is not done again.
+    expect(texts().slice(2)).toEqual(['update a 1']);
+    // The same command, for whoever remembers it.
+    expect(asked[2]?.id).toBe(asked[0]?.id);
+    await answer(2);
+    await answer(3);
+    expect(texts().slice(2)).toEqual(['update a 1', 'update a 2']);
+    expect(acks).toEqual([1, 2, 3]);
+  });
+
+  it('that come again while they are on their way are not done twice', async () => {
+    commands.begin({ ...link, write: () => false }, true);
+    take(1, 'a', '1');
+    commands.end();
+    commands.begin(link, true);
+    take(1, 'a', '1', { dup: true });
+    await answer(0);
+    expect(texts()).toEqual(['update a 1']);
+    expect(acks).toEqual([1]);
+  });
+
+  it('of a session that the broker has lost are others, whatever their packet ids', async () => {
+    take(1, 'a', '1');
+    await fail(0);
+    commands.end();
+    commands.begin(link, false);
+    take(1, 'a', '1', { dup: true });
+    await turn();
+    expect(texts()).toHaveLength(2);
+    expect(asked[1]?.id).not.toBe(asked[0]?.id);
+  });
+
+  it('are none where they are retained or of another topic; these are acknowledged', async () => {
+    take(1, 'a', '1', { retain: true });
+    take(2, 'a', '2', { topic: 'state/a/other' });
+    await turn();
+    expect({ asked, acks }).toEqual({ asked: [], acks: [1, 2] });
+  });
+
+  it('have their answer sent to where they ask for it', async () => {
+    take(1, 'a', '1', { properties: { responseTopic: 'there', correlationData: Buffer.from('x') } });
+    await answer(0);
+    expect(responses).toEqual([['there', 'x', '{}']]);
+  });
+
+  it('are read no further where too many are on their way', async () => {
+    reads = 0;
+    for (let n = 1; n <= MAX_IN_FLIGHT_COUNT; n++) take(n, `d${n}`, 'x');
+    expect(reads).toBe(MAX_IN_FLIGHT_COUNT - 1);
+    await answer(0);
+    expect(reads).toBe(MAX_IN_FLIGHT_COUNT);
+  });
+});
