@@ -22,7 +22,8 @@ import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { ProjectionsController } from './adapters/http/projections.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
-import { BUS, OBSERVER, PROJECTIONS, READ_MODEL, STORE } from './adapters/http/tokens.js';
+import { BUS, CLOCK, OBSERVER, PROJECTIONS, READ_MODEL, STORE } from './adapters/http/tokens.js';
+import { ThingsController } from './adapters/http/things.controller.js';
 import { TimeTravelController } from './adapters/http/time-travel.controller.js';
 import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
 import { DeviceLocks } from './application/device-locks.js';
@@ -114,6 +115,7 @@ export class AppModule {
     });
 
     const providers: Provider[] = [
+      { provide: CLOCK, useValue: clock },
       { provide: OBSERVER, useValue: metrics },
       { provide: REGISTRY, useValue: metrics.registry },
       {
@@ -193,6 +195,7 @@ export class AppModule {
         FleetController,
         ConvergenceController,
         ProjectionsController,
+        ...(settings.AWS_SHADOW_TOPICS === 'on' ? [ThingsController] : []),
       ],
     };
   }

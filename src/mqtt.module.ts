@@ -63,6 +63,7 @@ export function mqttProviders(settings: Settings, logger: Logger, metrics: Metri
     host: settings.MQTT_HOST,
     port: settings.MQTT_PORT,
     prefix: settings.TOPIC_PREFIX,
+    withShadowTopics: settings.AWS_SHADOW_TOPICS === 'on',
     maxRequestBytes: settings.MAX_REQUEST_BYTES,
     maxConnectionCount: settings.MAX_MQTT_CONNECTION_COUNT,
     stallMs: settings.FOLLOWER_STALL_MS,

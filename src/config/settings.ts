@@ -64,7 +64,7 @@ function isDecodable(url: string): boolean {
 }
 
 /** What paths of the service's own begin with. */
-const OWN_ROUTES = ['fleet', 'ops', 'health', 'metrics', 'docs', 'docs-json', 'docs-yaml'];
+const OWN_ROUTES = ['fleet', 'ops', 'health', 'metrics', 'docs', 'docs-json', 'docs-yaml', 'things', 'api'];
 
 const BROKERS = /^[^\s,:]+:\d{1,5}(\s*,\s*[^\s,:]+:\d{1,5})*$/;
 
@@ -145,6 +145,8 @@ export class Settings {
   MQTT_GROUP: string = 'device-state-replica';
   /** How long that broker is to keep what comes for this instance while it is away. */
   @Whole(1000, 2_592_000_000) MQTT_SESSION_MS: number = 86_400_000;
+  /** Whether the addresses of AWS IoT Device Shadow are served, too, by REST and MQTT. */
+  @OneOf('on', 'off') AWS_SHADOW_TOPICS: string = 'off';
   /** First part of every topic name and of every REST path; no route of the service's own, which it would hide. */
   @IsNotIn(OWN_ROUTES, {
     message: `must be none of ${OWN_ROUTES.join(', ')}, which are routes of the service`,
@@ -225,7 +227,7 @@ const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$|^MQTT_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(API_KEY|OIDC_|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER|MQTT)|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(AWS_SHADOW|API_KEY|OIDC_|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER|MQTT)|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.

@@ -24,15 +24,15 @@ export const MAX_CLIENT_TOKEN_BYTES = 64;
 export const LEVELS_ABOVE_SECTION = 2;
 
 const REPLICA_ID =
-  /^(?!\.{1,2}(?:\/|$))[A-Za-z0-9:._-]{1,128}(?:\/name\/(?!\.{1,2}$)[A-Za-z0-9:._-]{1,64})?$/;
-const ID_PREFIX = /^[A-Za-z0-9:._/-]+$/;
+  /^(?!\.{1,2}(?:\/|$))[A-Za-z0-9:._-]{1,128}(?:\/name\/(?!\.{1,2}$)[$A-Za-z0-9:._-]{1,64})?$/;
+const ID_PREFIX = /^[$A-Za-z0-9:._/-]+$/;
 
 /** The most bytes of a replica's id. */
 export const MAX_REPLICA_ID_BYTES = 128 + '/name/'.length + 64;
 
 /**
  * A device id, 1 to 128 of `[A-Za-z0-9:._-]`, not `.` or `..`: that of the device's main replica; or that of one of its
- * named replicas: `{deviceId}/name/{replica}`, the name 1 to 64 of the same, not `.` or `..`.
+ * named replicas: `{deviceId}/name/{replica}`, the name 1 to 64 of the same and `$`, not `.` or `..`.
  */
 export function isReplicaId(id: string): boolean {
   return REPLICA_ID.test(id);

@@ -83,6 +83,11 @@ export function createHttpAdapter(
   for (const type of ['application/json', /^application\/[\w.-]+\+json/]) {
     instance.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   }
+  // What AWS's clients send a shadow document as, to their addresses alone.
+  instance.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (request, body, done) => {
+    if (request.url.startsWith('/things/')) done(null, body);
+    else done(Object.assign(new Error('Unsupported media type'), { statusCode: 415 }));
+  });
   return adapter;
 }
 

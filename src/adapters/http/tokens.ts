@@ -1,6 +1,7 @@
 /** Injection tokens of what is an interface, not a class. */
 export const BUS = Symbol('bus');
 export const STORE = Symbol('event store');
+export const CLOCK = Symbol('clock');
 export const OBSERVER = Symbol('observer');
 /** Null: this process keeps no read model. */
 export const READ_MODEL = Symbol('read model');

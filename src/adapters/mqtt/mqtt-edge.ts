@@ -3,11 +3,11 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { type Bus, BusError, type OutputMessage } from '../../application/ports/bus.js';
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
 import { type ReadReplica } from '../../application/read-replica.js';
-import { messageOf } from '../../application/timing.js';
+import { messageOf as textOf } from '../../application/timing.js';
 import { CurrentDeltas } from './current-deltas.js';
 import { PacketBound } from './packet-bound.js';
 import { createSessions, type Sessions } from './sessions.js';
-import { MQTT_CHANNELS, type MqttChannel, Topics } from './topics.js';
+import { type Dialect, MQTT_CHANNELS, type MqttChannel, ShadowTopics, Topics } from './topics.js';
 
 export interface MqttEdgeDependencies {
   readonly bus: Pick<Bus, 'request' | 'listen'>;
@@ -21,6 +21,8 @@ export interface MqttEdgeOptions {
   readonly port: number;
   /** First level of every topic. */
   readonly prefix: string;
+  /** Whether the topics of AWS IoT Device Shadow are served, too. */
+  readonly withShadowTopics: boolean;
   /** A larger command is refused as one; a packet of twice the size ends its connection. */
   readonly maxRequestBytes: number;
   /** Connections beyond are ended as they come. */
@@ -45,7 +47,7 @@ const FAILED = 128;
  * is not acknowledged: its connection ends, and the device sends it again.
  */
 export class MqttEdge {
-  private readonly topics: Topics;
+  private readonly dialects: readonly Dialect[];
   private readonly sessions: Sessions;
   private readonly broker: Aedes;
   private readonly server: Server;
@@ -58,7 +60,7 @@ export class MqttEdge {
     private readonly dependencies: MqttEdgeDependencies,
     private readonly options: MqttEdgeOptions,
   ) {
-    this.topics = new Topics(options.prefix);
+    this.dialects = [new Topics(options.prefix), ...(options.withShadowTopics ? [new ShadowTopics()] : [])];
     this.deltas = new CurrentDeltas(dependencies.reader);
     const { persistence, sessions } = createSessions((clientId) => this.isConnected(clientId));
     this.sessions = sessions;
@@ -145,7 +147,7 @@ export class MqttEdge {
   private take(client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void): void {
     // A command happens once, and is not kept for those who subscribe later.
     packet.retain = false;
-    const command = this.topics.commandOf(packet.topic);
+    const command = this.firstOf((dialect) => dialect.commandOf(packet.topic));
     if (command === null) {
       this.dependencies.observer.mqttPublished('refused');
       this.dependencies.observer.mqttRefused(client?.id ?? null, packet.topic);
@@ -161,7 +163,7 @@ export class MqttEdge {
         },
         (error: unknown) => {
           this.dependencies.observer.mqttPublished('failed');
-          done(error instanceof Error ? error : new Error(messageOf(error)));
+          done(error instanceof Error ? error : new Error(textOf(error)));
         },
       );
     };
@@ -172,7 +174,8 @@ export class MqttEdge {
 
   private grant(client: Client, subscription: Subscription): Subscription | null {
     // The broker's own topics, and shared subscriptions, which it does not know.
-    if (subscription.topic.startsWith('$')) return null;
+    const isOurs = subscription.topic.startsWith('$aws/') && this.dialects.some((one) => one.isReserved);
+    if (subscription.topic.startsWith('$') && !isOurs) return null;
     const filters = this.filtersOf(client);
     return filters.length < MAX_SUBSCRIPTION_COUNT || filters.includes(subscription.topic)
       ? subscription
@@ -183,13 +186,12 @@ export class MqttEdge {
     const deviceId = String(key);
     if (channel === 'update.delta') this.deltas.cameBy(deviceId);
     if (this.sockets.size === 0) return;
-    // Without a value it is told that there is no replica any more.
-    const payload = value === null ? Buffer.alloc(0) : Buffer.from(value);
-    const topic = this.topics.outputTopic(channel, deviceId);
-    this.broker.publish(
-      { cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false },
-      () => undefined,
-    );
+    for (const dialect of this.dialects) {
+      // Without a value it is told that there is no replica any more.
+      const document = value === null ? '' : dialect.documentOf(channel, deviceId, value);
+      if (document === null) continue;
+      this.broker.publish(messageOf(dialect.outputTopic(channel, deviceId), document), () => undefined);
+    }
   }
 
   /**
@@ -197,19 +199,31 @@ export class MqttEdge {
    * Nothing where a delta comes by meanwhile, which is as late or later.
    */
   private async bringUpToDate(client: Client, filter: string): Promise<void> {
-    const deviceId = this.topics.deltaDeviceOf(filter);
-    if (deviceId === null) return;
+    const asked = this.firstOf((dialect) => {
+      const deviceId = dialect.deltaDeviceOf(filter);
+      return deviceId === null ? null : { dialect, deviceId };
+    });
+    if (asked === null) return;
+    const { dialect, deviceId } = asked;
     try {
       const delta = await this.deltas.read(deviceId);
       if (delta === 'late' || delta.document === null || client.closed) return;
-      const topic = this.topics.outputTopic('update.delta', deviceId);
-      const payload = Buffer.from(delta.document);
-      client.publish({ cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false }, () => undefined);
+      const shown = dialect.documentOf('update.delta', deviceId, delta.document);
+      if (shown === null) return;
+      client.publish(messageOf(dialect.outputTopic('update.delta', deviceId), shown), () => undefined);
     } catch (error) {
       // It would wait for what nobody sends; when it comes back it is tried again.
       this.dependencies.observer.mqttFailed(client.id, error);
       client.close();
     }
+  }
+
+  private firstOf<T>(ask: (dialect: Dialect) => T | null): T | null {
+    for (const dialect of this.dialects) {
+      const answer = ask(dialect);
+      if (answer !== null) return answer;
+    }
+    return null;
   }
 
   private isConnected(clientId: string): boolean {
@@ -222,6 +236,10 @@ export class MqttEdge {
   }
 }
 
+function messageOf(topic: string, document: string | Buffer): PublishPacket {
+  return { cmd: 'publish', topic, payload: Buffer.from(document), qos: 1, retain: false, dup: false };
+}
+
 /** One line for a person, where the edge cannot listen. */
 export function whyNotListening(
   error: unknown,
@@ -232,5 +250,5 @@ export function whyNotListening(
   if (code === 'EACCES') return `MQTT_PORT: ${port} may not be opened by this user`;
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
     return `MQTT_HOST: '${host}' is no address of this machine`;
-  return error instanceof BusError ? error.message : `MQTT_PORT: ${messageOf(error)}`;
+  return error instanceof BusError ? error.message : `MQTT_PORT: ${textOf(error)}`;
 }

@@ -1,3 +1,4 @@
+import { replicaOfShadow, shadowDocument, shadowOfReplica } from '../../application/aws-shadow.js';
 import { COMMAND_CHANNELS, type CommandChannel, type OutputChannel } from '../../application/ports/bus.js';
 import { isReplicaId } from '../../replica/limits.js';
 
@@ -25,15 +26,35 @@ const OWN_CHANNELS = [...COMMAND_CHANNELS, ...MQTT_CHANNELS];
 const ALL_REPLICAS = ['+', '+/name/+'];
 const DELTA = ['update', 'delta'];
 
+/** A way to name replicas' topics, and the documents on them. */
+export interface Dialect {
+  /** Null: no topic that takes commands, or no replica. */
+  commandOf(topic: string): CommandTopic | null;
+  outputTopic(channel: MqttChannel, replicaId: string): string;
+  /** Null: this document is not sent. */
+  documentOf(channel: MqttChannel, replicaId: string, document: string | Buffer): string | Buffer | null;
+  /**
+   * The replica whose delta this filter asks for; null: none, or those of more than one, whose readers follow what
+   * happens from now on.
+   */
+  deltaDeviceOf(filter: string): string | null;
+  /** Whether its topics begin with `$`, so that only filters that do, too, are for them. */
+  readonly isReserved: boolean;
+}
+
 /** The pattern's topics in MQTT: `{prefix}/{deviceId}/update` and below. */
-export class Topics {
+export class Topics implements Dialect {
+  readonly isReserved = false;
+
   constructor(private readonly prefix: string) {}
 
-  /** Null: no topic that takes commands, or no device id. */
+  documentOf(_channel: MqttChannel, _replicaId: string, document: string | Buffer): string | Buffer {
+    return document;
+  }
+
   commandOf(topic: string): CommandTopic | null {
-    const [deviceId, [name, ...rest]] = this.split(topic);
-    const channel = COMMAND_CHANNELS.find((command) => command === name);
-    return deviceId === null || channel === undefined || rest.length > 0 ? null : { channel, deviceId };
+    const [deviceId, levels] = this.split(topic);
+    return commandBelow(deviceId, levels);
   }
 
   /** Whether answers may be sent to this topic: none of the pattern's own, which they would pass for, and one that exists. */
@@ -60,18 +81,9 @@ export class Topics {
     return `${this.prefix}/${deviceId}/${channel.replace('.', '/')}`;
   }
 
-  /**
-   * The device whose delta this filter asks for; null: none, or those of more than one device, whose readers follow
-   * what happens from now on.
-   */
   deltaDeviceOf(filter: string): string | null {
     const [deviceId, levels] = this.split(filter);
-    if (deviceId === null) return null;
-    for (const [index, level] of levels.entries()) {
-      if (level === '#') return deviceId;
-      if (index >= DELTA.length || (level !== '+' && level !== DELTA[index])) return null;
-    }
-    return levels.length === DELTA.length ? deviceId : null;
+    return asksForDelta(levels) ? deviceId : null;
   }
 
   /** A topic's replica, and the levels below it. */
@@ -81,5 +93,51 @@ export class Topics {
     const isNamed = levels[0] === 'name' && levels.length > 2;
     const id = isNamed ? `${device}/name/${levels[1]}` : device;
     return isReplicaId(id) ? [id, isNamed ? levels.slice(2) : levels] : [null, []];
+  }
+}
+
+function commandBelow(deviceId: string | null, [name, ...rest]: readonly string[]): CommandTopic | null {
+  const channel = COMMAND_CHANNELS.find((command) => command === name);
+  return deviceId === null || channel === undefined || rest.length > 0 ? null : { channel, deviceId };
+}
+
+/** Whether the levels of a filter below a replica match its delta's topic. */
+function asksForDelta(levels: readonly string[]): boolean {
+  for (const [index, level] of levels.entries()) {
+    if (level === '#') return true;
+    if (index >= DELTA.length || (level !== '+' && level !== DELTA[index])) return false;
+  }
+  return levels.length === DELTA.length;
+}
+
+/** The topics and documents of AWS IoT Device Shadow: `$aws/things/{thing}/shadow[/name/{shadow}]/update` and below. */
+export class ShadowTopics implements Dialect {
+  readonly isReserved = true;
+
+  commandOf(topic: string): CommandTopic | null {
+    const [replicaId, levels] = this.split(topic);
+    return commandBelow(replicaId, levels);
+  }
+
+  outputTopic(channel: MqttChannel, replicaId: string): string {
+    const { thing, shadow } = shadowOfReplica(replicaId);
+    const name = shadow === undefined ? '' : `/name/${shadow}`;
+    return `$aws/things/${thing}/shadow${name}/${channel.replace('.', '/')}`;
+  }
+
+  documentOf(channel: MqttChannel, replicaId: string, document: string | Buffer): string | null {
+    return shadowDocument(channel, replicaId, document.toString());
+  }
+
+  deltaDeviceOf(filter: string): string | null {
+    const [replicaId, levels] = this.split(filter);
+    return asksForDelta(levels) ? replicaId : null;
+  }
+
+  private split(topic: string): [replicaId: string | null, levels: readonly string[]] {
+    const [aws, things, thing = '', shadow, ...levels] = topic.split('/');
+    if (aws !== '$aws' || things !== 'things' || shadow !== 'shadow') return [null, []];
+    const isNamed = levels[0] === 'name' && levels.length > 2;
+    return isNamed ? [replicaOfShadow(thing, levels[1]), levels.slice(2)] : [replicaOfShadow(thing), levels];
   }
 }

@@ -31,6 +31,7 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   DATABASE_URL: undefined,
   DATABASE_POOL_COUNT: 10,
   DATABASE_READ_TIMEOUT_MS: 10_000,
+  AWS_SHADOW_TOPICS: 'off',
   MQTT: undefined,
   MQTT_HOST: '127.0.0.1',
   MQTT_PORT: 1883,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { MQTT_CHANNELS, Topics } from '../../../src/adapters/mqtt/topics.js';
+import { MQTT_CHANNELS, ShadowTopics, Topics } from '../../../src/adapters/mqtt/topics.js';
 
 const topics = new Topics('state');
 
@@ -123,5 +123,42 @@ describe('the topics of MQTT', () => {
     ]);
     expect(topics.deltaFilters()).toEqual(['state/+/update/delta', 'state/+/name/+/update/delta']);
     expect(topics.commandFilters(null)[0]).toBe('state/+/update');
+  });
+});
+
+describe('the topics of AWS IoT Device Shadow', () => {
+  const shadows = new ShadowTopics();
+
+  it.each([
+    ['$aws/things/lamp/shadow/update', 'update', 'lamp'],
+    ['$aws/things/lamp/shadow/get', 'get', 'lamp'],
+    ['$aws/things/lamp/shadow/name/config/delete', 'delete', 'lamp/name/config'],
+  ])('take %s', (topic, channel, deviceId) => {
+    expect(shadows.commandOf(topic)).toEqual({ channel, deviceId });
+  });
+
+  it.each([
+    'state/lamp/update',
+    '$aws/things/lamp/update',
+    '$aws/things/lamp/shadow',
+    '$aws/things/lamp/shadow/update/accepted',
+    '$aws/things/lamp/shadow/name/update',
+    '$aws/things//shadow/update',
+    '$aws/things/../shadow/update',
+    '$aws/things/lamp/shadow/name/a b/update',
+    '$aws/other/lamp/shadow/update',
+  ])('take no command at %s', (topic) => {
+    expect(shadows.commandOf(topic)).toBeNull();
+  });
+
+  it('are answered at their own', () => {
+    expect(shadows.outputTopic('update.delta', 'lamp')).toBe('$aws/things/lamp/shadow/update/delta');
+    expect(shadows.outputTopic('get.rejected', 'lamp/name/config')).toBe(
+      '$aws/things/lamp/shadow/name/config/get/rejected',
+    );
+    expect(shadows.deltaDeviceOf('$aws/things/lamp/shadow/update/delta')).toBe('lamp');
+    expect(shadows.deltaDeviceOf('$aws/things/lamp/shadow/#')).toBe('lamp');
+    expect(shadows.deltaDeviceOf('$aws/things/lamp/shadow/name/config/update/+')).toBe('lamp/name/config');
+    expect(shadows.deltaDeviceOf('$aws/things/+/shadow/update/delta')).toBeNull();
   });
 });

@@ -40,7 +40,7 @@ describe('A deviceId', () => {
 
 describe('The id of a named replica', () => {
   const longest = `${'x'.repeat(128)}/name/${'y'.repeat(64)}`;
-  it.each(['a/name/b', 'name/name/name', '..a/name/..b', longest])('may be %j', (id) => {
+  it.each(['a/name/b', 'a/name/$b', 'name/name/name', '..a/name/..b', longest])('may be %j', (id) => {
     expect(isReplicaId(id)).toBe(true);
     expect(isIdPrefix(id)).toBe(true);
     expect(id.length).toBeLessThanOrEqual(MAX_REPLICA_ID_BYTES);
@@ -57,6 +57,7 @@ describe('The id of a named replica', () => {
     '/name/b',
     '../name/b',
     './name/b',
+    '$a',
     'a/name/.',
     'a/name/..',
     'a/name/b c',
