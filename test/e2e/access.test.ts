@@ -34,6 +34,12 @@ const ofDevice = (method: string, below: string, allowed: Try['reach'], body?: o
   ...(body === undefined ? {} : { body: () => body }),
   reach: allowed,
 });
+const ofThing = (method: string, allowed: Try['reach'], body?: object): Try => ({
+  address: `${method} /things/{thing}/shadow`,
+  path: (id) => `/things/${id}/shadow`,
+  ...(body === undefined ? {} : { body: () => body }),
+  reach: allowed,
+});
 const ofFleet = (address: string, allowed: Try['reach']): Try => ({
   address,
   path: (id) => `${address.split(' ')[1] ?? ''}?prefix=${id.slice(0, 5)}`,
@@ -69,6 +75,14 @@ const TRIES: readonly Try[] = [
   ofDevice('GET', '/diff', PAST, undefined, '?from=1&to=2'),
   ofDevice('GET', '/explain', PAST, undefined, '?path=reported.a'),
   ofDevice('POST', '/revert', DESIRE, { to: 1 }),
+  ofThing('GET', READ),
+  ofThing('POST', REPORT, { state: { reported: { a: 1 } } }),
+  ofThing('POST', DESIRE, { state: { desired: { a: 2 } } }),
+  {
+    address: 'GET /api/things/shadow/ListNamedShadowsForThing/{thing}',
+    path: (id) => `/api/things/shadow/ListNamedShadowsForThing/${id}`,
+    reach: READ,
+  },
   ofFleet('GET /fleet', FLEET),
   ofFleet('GET /fleet/count', FLEET),
   ofFleet('GET /fleet/events', FLEET),
@@ -89,6 +103,7 @@ const TRIES: readonly Try[] = [
   ofService('GET /health/ready', reach('all', 'all', 'all', 'all')),
   // The last, since then it is gone.
   ofDevice('DELETE', '', DESIRE),
+  ofThing('DELETE', DESIRE),
 ];
 /** Those that are for people who run the service are not in the OpenAPI document. */
 const HIDDEN = /\/(ops|metrics|docs|health)\b/;
@@ -104,7 +119,11 @@ describe('who may do what, by REST', () => {
 
   beforeAll(async () => {
     writeFileSync(file, lines.join('\n'));
-    service = await startService({ DATA_DIR: join(folder.path, 'data'), API_KEYS_FILE: file });
+    service = await startService({
+      DATA_DIR: join(folder.path, 'data'),
+      API_KEYS_FILE: file,
+      AWS_SHADOW_TOPICS: 'on',
+    });
     for (const id of [OWN, 'pump-1']) {
       for (const a of [1, 2]) {
         const body = JSON.stringify({ state: { reported: { a }, desired: { a: 3 } } });

@@ -6,6 +6,7 @@ import {
   mayOnDevice,
   mayOnPrefix,
 } from '../../application/access/rules.js';
+import { replicaOfShadow } from '../../application/aws-shadow.js';
 import { maySendUpdate } from '../../application/access/sent-update.js';
 import { type Refusal } from '../../replica/commands.js';
 import { callerOf } from './gate.js';
@@ -49,6 +50,10 @@ export const NEEDS: Readonly<Record<string, Need>> = {
   'GET /state/:deviceId/diff': device('history'),
   'GET /state/:deviceId/explain': device('history'),
   'POST /state/:deviceId/revert': device('revert'),
+  'GET /things/:thing/shadow': device('read'),
+  'POST /things/:thing/shadow': { of: 'update' },
+  'DELETE /things/:thing/shadow': device('delete'),
+  'GET /api/things/shadow/ListNamedShadowsForThing/:thing': device('read'),
   'GET /fleet': prefix('list-fleet'),
   'GET /fleet/count': prefix('list-fleet'),
   'GET /fleet/convergence': { of: 'fleet', action: 'list-fleet' },
@@ -139,7 +144,10 @@ function allow(may: boolean): Refusal | null {
 }
 
 function deviceIdOf(request: FastifyRequest): string {
-  return (request.params as Readonly<Record<string, string | undefined>>)['deviceId'] ?? '';
+  const { deviceId, thing } = request.params as Readonly<Record<string, string | undefined>>;
+  if (thing === undefined) return deviceId ?? '';
+  const { name } = request.query as Record<string, unknown>;
+  return replicaOfShadow(thing, typeof name === 'string' ? name : undefined) ?? '';
 }
 
 function asksForThePast(request: FastifyRequest): boolean {

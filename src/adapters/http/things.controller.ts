@@ -13,6 +13,7 @@ import { ReadReplica } from '../../application/read-replica.js';
 import { type Refusal, refusals } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { isReplicaId } from '../../replica/limits.js';
+import { FORBIDDEN, maySend } from './access.js';
 import { Answers } from './answers.js';
 import { Rejected } from './documents.openapi.js';
 import { FleetAnswers } from './fleet-answers.js';
@@ -143,6 +144,7 @@ export class ThingsController {
     const id = this.replicaOf(thing, name, reply);
     if (id === null) return;
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    if (channel === 'update' && !maySend(request, id, body)) return this.refuse(reply, id, FORBIDDEN);
     try {
       const { accepted, value } = await this.answers.request(
         channel,
