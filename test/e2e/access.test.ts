@@ -399,10 +399,22 @@ describe('who may do what, by REST', () => {
     });
 
     it('end with their line in the file, which need not wait for a restart', async () => {
+      const follow = (key: string) =>
+        fetch(`${service.url}/state/lamp-1/events`, { headers: { 'x-api-key': key } });
+      const [theirs, others] = [await follow(keys.analyst), await follow(keys.operator)];
       writeFileSync(file, lines.filter((line) => !line.includes('"analyst"')).join('\n'));
       const path = '/fleet/convergence';
       await until('the key is refused', async () => (await send('GET', path, keys.analyst)).status === 401);
-      expect((await send('GET', path, keys.operator)).status).toBe(200);
+      expect((await send('GET', path, keys.operator)).status).not.toBe(401);
+      // With the next heartbeat.
+      const last = (await theirs.text()).trim().split('\n').at(-1) ?? '';
+      expect(JSON.parse(last.replace(/^data: /, ''))).toMatchObject({
+        reason: 'unauthorized',
+        canResume: true,
+      });
+      const goesOn = await send('GET', '/metrics', keys.operator);
+      expect(goesOn.text).toMatch(/^replica_followers 1$/m);
+      await others.body?.cancel();
     });
   });
 });

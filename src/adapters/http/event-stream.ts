@@ -9,6 +9,7 @@ import {
 } from '../../application/ports/follower-observer.js';
 import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal } from '../../replica/commands.js';
+import { isStillKnown } from './gate.js';
 import { onClose, sendRefusal, sendStopping } from './replies.js';
 import { FOLLOWER_OBSERVER, FOLLOWER_OPTIONS, OBSERVER } from './tokens.js';
 
@@ -29,6 +30,10 @@ const RETRY_MS = 2000;
 const ENDS: Readonly<Record<Exclude<FollowerEnd, 'left'>, { message: string; canResume: boolean }>> = {
   slow: { message: 'The events were not read fast enough; go on with Last-Event-ID', canResume: true },
   stopping: { message: 'The service is stopping; go on with Last-Event-ID', canResume: true },
+  unauthorized: {
+    message: 'The credentials do not do any more; go on with Last-Event-ID and others',
+    canResume: true,
+  },
   failed: { message: 'The history cannot be read', canResume: false },
 };
 
@@ -109,6 +114,9 @@ export class EventStream {
     this.placed = place();
     response.write(`retry: ${RETRY_MS}\nid: ${this.placed}\n\n`);
     this.heartbeat = setInterval(() => {
+      void isStillKnown(this.reply.request.raw).then((isKnown) => {
+        if (!isKnown) this.stop('unauthorized');
+      });
       if (response.writableLength > 0) return;
       const id = place();
       response.write(id === this.placed ? ':\n\n' : `id: ${id}\n\n`);

@@ -22,12 +22,30 @@ const TOO_MANY: Refusal = {
 
 const CALLER = Symbol('caller');
 const STRANGER = Symbol('stranger');
+const ASK_AGAIN = Symbol('ask again');
 
-type Asked = IncomingMessage & { [CALLER]?: Caller; [STRANGER]?: true };
+type Asked = IncomingMessage & {
+  [CALLER]?: Caller;
+  [STRANGER]?: true;
+  [ASK_AGAIN]?: () => Authentication | Promise<Authentication>;
+};
 
 /** Who asks; undefined: nobody was asked, since authentication is off, or for a route that is open to everybody. */
 export function callerOf(request: IncomingMessage): Caller | undefined {
   return (request as Asked)[CALLER];
+}
+
+/**
+ * Whether who asks would be let in again, as the very caller that it was: for answers that take long. Where that cannot
+ * be told now, it is still so. Never rejects.
+ */
+export async function isStillKnown(request: IncomingMessage): Promise<boolean> {
+  const asked = request as Asked;
+  const again = await asked[ASK_AGAIN]?.();
+  if (again === undefined) return true;
+  return again.ok
+    ? JSON.stringify(again.caller) === JSON.stringify(asked[CALLER])
+    : again.reason === 'unavailable';
 }
 
 /** Whether the gate let somebody in whom it does not know, to a route that is open to everybody. */
@@ -57,7 +75,9 @@ export class Gate {
     return (request, response) => {
       const credential = credentialOf(request);
       if (credential === undefined) return this.settle(UNKNOWN, request, response, next);
-      const answer = this.authenticator.authenticate(credential);
+      const ask = (): Authentication | Promise<Authentication> => this.authenticator.authenticate(credential);
+      (request as Asked)[ASK_AGAIN] = ask;
+      const answer = ask();
       if (answer instanceof Promise) void answer.then((later) => this.settle(later, request, response, next));
       else this.settle(answer, request, response, next);
     };
