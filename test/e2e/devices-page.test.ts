@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RestClient, until } from '../support/http.js';
+import { describeWithMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -19,25 +20,32 @@ function programIn(language: string): string {
 }
 
 /** The programs of docs/devices.md, as they stand there. */
-describe('the devices of docs/devices.md', () => {
+function devicesOfThePage(isWithMosquitto: boolean): void {
   const folder = temporaryFolder();
+  let mosquitto: Mosquitto | null = null;
   let service: Service;
   let rest: RestClient;
   const running: ChildProcess[] = [];
 
   beforeAll(async () => {
-    service = await startService({ DATA_DIR: join(folder.path, 'data') });
+    mosquitto = isWithMosquitto ? await startMosquitto() : null;
+    service = await startService({
+      DATA_DIR: join(folder.path, 'data'),
+      ...(mosquitto === null ? {} : { MQTT_URL: mosquitto.url }),
+    });
     rest = new RestClient(service.url);
     symlinkSync(join(ROOT, 'node_modules'), join(folder.path, 'node_modules'));
   });
   afterAll(async () => {
     for (const child of running) child.kill('SIGKILL');
     await service.stop();
+    await mosquitto?.remove();
     folder.remove();
   });
 
   function start(program: string, ...args: string[]): ChildProcess {
-    const env = { ...process.env, NODE_OPTIONS: '', MQTT_PORT: service.mqtt.split(':')[1] };
+    const address = mosquitto?.address ?? service.mqtt;
+    const env = { ...process.env, NODE_OPTIONS: '', MQTT_PORT: address.split(':')[1] };
     const child = spawn(program, args, { cwd: folder.path, env, stdio: ['ignore', 'ignore', 'inherit'] });
     running.push(child);
     return child;
@@ -118,4 +126,7 @@ describe('the devices of docs/devices.md', () => {
     expect(built).toMatchObject({ status: 0, stderr: '' });
     await isDevice('in-c', () => start(join(folder.path, 'device'), 'in-c'));
   });
-});
+}
+
+describe('the devices of docs/devices.md', () => devicesOfThePage(false));
+describeWithMosquitto('the devices of docs/devices.md, by Mosquitto', () => devicesOfThePage(true));
