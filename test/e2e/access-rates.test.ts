@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { lineOf, newApiKey } from '../../src/adapters/access/api-keys.js';
+import { hashOf, lineOf, newApiKey, parseApiKeys } from '../../src/adapters/access/api-keys.js';
+import { runCli } from '../support/cli.js';
 import { RestClient } from '../support/http.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
@@ -52,5 +53,24 @@ describe('a service that bounds its callers', () => {
     while (answer.status === 429) answer = await client.get('/metrics', { 'x-api-key': ops });
     expect(answer.status).toBe(200);
     expect(answer.text).toMatch(/_refusals_total\{code="429"\} \d/);
+  });
+});
+
+describe('a key of api-key create', () => {
+  it('is shown once, and its line has the hash that lets it in', async () => {
+    const args = ['api-key', 'create', '--role', 'component', '--devices', 'lamp-*,hub', '--id', 'panel'];
+    const { code, stdout, stderr } = await runCli({}, ...args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const [key = '', line = '', ...rest] = stdout.split('\n');
+    expect(rest).toEqual(['']);
+    expect(line).not.toContain(key);
+    const caller = { id: 'panel', role: 'component', devices: ['lamp-*', 'hub'] };
+    expect([...parseApiKeys(line)]).toEqual([[hashOf(key), caller]]);
+  });
+
+  it('is not made for what is no caller', async () => {
+    const { code, stdout, stderr } = await runCli({}, 'api-key', 'create', '--role', 'device');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('exactly one of devices');
   });
 });
