@@ -191,8 +191,10 @@ describeWithMosquitto('the service as a client of Mosquitto', () => {
     await after.has(1, topic);
     await after.send('state/sleeper/get', '');
     await after.has(1, 'state/sleeper/get/accepted');
-    expect(after.of(topic)).toHaveLength(1);
-    expect(after.of(topic)[0]).toMatchObject({ state: { a: 4, b: 2, c: 3 }, version: 4 });
+    // The service may tell it again while it looks through what the broker has retained, as after each connection.
+    for (const delta of after.of(topic)) {
+      expect(delta).toMatchObject({ state: { a: 4, b: 2, c: 3 }, version: 4 });
+    }
     await after.send('state/sleeper/update', { state: { reported: { a: 4, b: 2, c: 3 } } });
     await until('nothing is retained', async () => (await retainedOf('sleeper')).length === 0);
     await after.leave();

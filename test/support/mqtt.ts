@@ -1,3 +1,4 @@
+import { afterAll } from '@jest/globals';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { until } from './http.js';
 
@@ -6,6 +7,13 @@ export interface MqttMessage {
   readonly text: string;
   readonly retain: boolean;
 }
+
+const peers = new Set<MqttPeer>();
+
+// A client that a failed test left would connect again and again, into other suites.
+afterAll(() => {
+  for (const { client } of peers) client.end(true);
+});
 
 /** A device or component that speaks MQTT 3.1.1, and what it was sent. */
 export class MqttPeer {
@@ -26,6 +34,7 @@ export class MqttPeer {
       ...options,
     });
     const peer = new MqttPeer(client);
+    peers.add(peer);
     await until('an MQTT connection', () => client.connected);
     return peer;
   }
