@@ -28,6 +28,7 @@ import { TimeTravelController } from './adapters/http/time-travel.controller.js'
 import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
 import { DeviceLocks } from './application/device-locks.js';
 import { Outputs } from './application/outputs.js';
+import { type Authenticator } from './application/ports/authenticator.js';
 import { type Bus, COMMAND_CHANNELS, OUTPUT_CHANNELS } from './application/ports/bus.js';
 import { type EventStore } from './application/ports/event-store.js';
 import { type ReadModelQueries } from './application/ports/read-model.js';
@@ -91,7 +92,7 @@ export class AppModule {
    * Its providers throw `SettingsError`, `EventStoreError` or `BusError`, in one line that names the variable, where
    * the service cannot start.
    */
-  static create(settings: Settings, logger: Logger): DynamicModule {
+  static create(settings: Settings, logger: Logger, authenticator: Authenticator | null): DynamicModule {
     const options: ProcessOptions = {
       limits: {
         maxRequestBytes: settings.MAX_REQUEST_BYTES,
@@ -173,7 +174,7 @@ export class AppModule {
       Answers,
       FleetAnswers,
       ...followingProviders(settings, metrics),
-      ...mqttProviders(settings, logger, metrics),
+      ...mqttProviders(settings, logger, metrics, authenticator),
       ...mqttBrokerProviders(settings, metrics),
       MetricsWiring,
       StoreCloser,

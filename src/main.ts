@@ -38,11 +38,15 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
   const ahead = quickGets(settings.TOPIC_PREFIX, (deviceId) => reader?.getNow(deviceId) ?? null);
   const adapter = createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead, settings.TOPIC_PREFIX, gate);
   if (gate !== null) guardRoutes(adapter.getInstance(), settings.TOPIC_PREFIX, refused);
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.create(settings, logger), adapter, {
-    logger: new NestLogger(logger),
-    bodyParser: false,
-    abortOnError: false,
-  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.create(settings, logger, access),
+    adapter,
+    {
+      logger: new NestLogger(logger),
+      bodyParser: false,
+      abortOnError: false,
+    },
+  );
   try {
     reader = app.get(ReadReplica);
     metrics = app.get<Metrics>(OBSERVER);

@@ -8,6 +8,7 @@ import {
 import { type Logger } from 'pino';
 import { BUS } from './adapters/http/tokens.js';
 import { MqttEdge, type MqttEdgeOptions, whyNotListening } from './adapters/mqtt/mqtt-edge.js';
+import { type Authenticator } from './application/ports/authenticator.js';
 import { type Bus } from './application/ports/bus.js';
 import { ReadReplica } from './application/read-replica.js';
 import { isMqttOn, type Settings, SettingsError } from './config/settings.js';
@@ -57,7 +58,12 @@ interface NamedEdge {
 }
 
 /** What the MQTT edge is made of: a part of the composition root. */
-export function mqttProviders(settings: Settings, logger: Logger, metrics: Metrics): Provider[] {
+export function mqttProviders(
+  settings: Settings,
+  logger: Logger,
+  metrics: Metrics,
+  authenticator: Authenticator | null,
+): Provider[] {
   const isOn = isMqttOn(settings);
   const options: MqttEdgeOptions = {
     host: settings.MQTT_HOST,
@@ -74,7 +80,7 @@ export function mqttProviders(settings: Settings, logger: Logger, metrics: Metri
       inject: [BUS, ReadReplica],
       useFactory: (bus: Bus, reader: ReadReplica): NamedEdge | null => {
         if (!isOn) return null;
-        const edge = new MqttEdge({ bus, reader, observer: metrics.mqtt }, options);
+        const edge = new MqttEdge({ bus, reader, observer: metrics.mqtt, authenticator }, options);
         metrics.mqtt.watch(() => edge.connectionCount);
         return { edge, options, isAsked: settings.MQTT === 'on', logger };
       },

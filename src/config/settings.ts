@@ -112,7 +112,7 @@ export class Settings {
   @Whole(1, 1000) DATABASE_POOL_COUNT: number = 10;
   /** How long PostgreSQL may work on a question. */
   @Whole(100, 600_000) DATABASE_READ_TIMEOUT_MS: number = 10_000;
-  /** Whether the service has an MQTT broker of its own. Absent: on, but off with Kafka, MQTT_URL or API keys. */
+  /** Whether the service has an MQTT broker of its own. Absent: on, but off with Kafka or MQTT_URL. */
   @IsOptional() @OneOf('on', 'off') MQTT?: string;
   /** Address that MQTT listens on. */
   @IsString() MQTT_HOST: string = '127.0.0.1';
@@ -285,12 +285,12 @@ export function isAuthenticated({ API_KEYS_FILE, OIDC_ISSUER }: Settings): boole
   return API_KEYS_FILE !== undefined || OIDC_ISSUER !== undefined;
 }
 
-/** Whether devices reach the service by MQTT, which lets in whoever comes: by itself only where HTTP does so, too. */
+/** Whether the service has an MQTT broker of its own. */
 export function isMqttOn(settings: Settings): boolean {
   if (settings.MQTT !== undefined) return settings.MQTT === 'on';
   // A cluster's devices have a broker, or are to be let in deliberately.
   const hasAnother = settings.KAFKA_BROKERS !== undefined || settings.MQTT_URL !== undefined;
-  return !hasAnother && !isAuthenticated(settings);
+  return !hasAnother;
 }
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/i;
@@ -306,9 +306,6 @@ export function requireAuthentication(settings: Settings): void {
   if (isAuthenticated(settings)) {
     const by = settings.API_KEYS_FILE === undefined ? 'OIDC_ISSUER' : 'API_KEYS_FILE';
     if (isAllowed) throw new SettingsError(`ALLOW_UNAUTHENTICATED=on contradicts ${by}: unset one of them`);
-    if (isMqttOn(settings)) {
-      throw new SettingsError(`MQTT=on contradicts ${by}: MQTT cannot ask who connects; unset one of them`);
-    }
     return;
   }
   if (settings.MAX_REQUESTS_PER_SECOND_COUNT > 0) {

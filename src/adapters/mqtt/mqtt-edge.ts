@@ -1,18 +1,31 @@
 import { Aedes, type Client, type PublishPacket, type Subscription } from 'aedes';
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Bus, BusError, type OutputMessage } from '../../application/ports/bus.js';
+import { type Authenticator } from '../../application/ports/authenticator.js';
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
 import { type ReadReplica } from '../../application/read-replica.js';
 import { messageOf as textOf } from '../../application/timing.js';
+import { type Refusal } from '../../replica/commands.js';
+import { rejectedDocument } from '../../replica/documents.js';
 import { CurrentDeltas } from './current-deltas.js';
+import { MqttAccess } from './mqtt-access.js';
 import { PacketBound } from './packet-bound.js';
 import { createSessions, type Sessions } from './sessions.js';
-import { type Dialect, MQTT_CHANNELS, type MqttChannel, ShadowTopics, Topics } from './topics.js';
+import {
+  type CommandTopic,
+  type Dialect,
+  MQTT_CHANNELS,
+  type MqttChannel,
+  ShadowTopics,
+  Topics,
+} from './topics.js';
 
 export interface MqttEdgeDependencies {
   readonly bus: Pick<Bus, 'request' | 'listen'>;
   readonly reader: Pick<ReadReplica, 'delta'>;
   readonly observer: MqttObserver;
+  /** Null: whoever connects may do everything. */
+  readonly authenticator: Authenticator | null;
 }
 
 export interface MqttEdgeOptions {
@@ -36,6 +49,7 @@ const MAX_SUBSCRIPTION_COUNT = 100;
 /** Where a publish goes that nobody is to get: a topic that nobody can subscribe to. */
 const NOWHERE = '$SYS/nowhere';
 const FAILED = 128;
+const FORBIDDEN: Refusal = { code: 403, message: 'This caller may not do so' };
 
 /**
  * An MQTT 3.1 and 3.1.1 broker whose topics are the pattern's own. What is published to a command topic goes in by the
@@ -50,6 +64,7 @@ export class MqttEdge {
   private readonly dialects: readonly Dialect[];
   private readonly sessions: Sessions;
   private readonly broker: Aedes;
+  private readonly access: MqttAccess | null;
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
   private readonly deltas: CurrentDeltas;
@@ -64,8 +79,13 @@ export class MqttEdge {
     this.deltas = new CurrentDeltas(dependencies.reader);
     const { persistence, sessions } = createSessions((clientId) => this.isConnected(clientId));
     this.sessions = sessions;
+    const { authenticator } = dependencies;
+    this.access =
+      authenticator === null ? null : new MqttAccess(authenticator, (clientId) => this.clientOf(clientId));
     this.broker = new Aedes({
       persistence,
+      authenticate: (client, _username, password, done) =>
+        this.access === null ? done(null, true) : this.access.authenticate(client, password, done),
       drainTimeout: options.stallMs,
       // Unbounded: else a few messages that one slow client does not take would hold up those of all others.
       concurrency: 0,
@@ -154,8 +174,14 @@ export class MqttEdge {
       packet.topic = NOWHERE;
       return done(null);
     }
+    const payload = Buffer.from(packet.payload);
+    if (this.access?.mayCommand(client, command, payload) === false) {
+      this.dependencies.observer.mqttPublished('refused');
+      packet.topic = NOWHERE;
+      this.refuse(client, command);
+      return done(null);
+    }
     const send = (): void => {
-      const payload = Buffer.from(packet.payload);
       this.dependencies.bus.request(command.channel, command.deviceId, payload, {}).then(
         () => {
           this.dependencies.observer.mqttPublished('taken');
@@ -176,10 +202,25 @@ export class MqttEdge {
     // The broker's own topics, and shared subscriptions, which it does not know.
     const isOurs = subscription.topic.startsWith('$aws/') && this.dialects.some((one) => one.isReserved);
     if (subscription.topic.startsWith('$') && !isOurs) return null;
+    const deviceId = this.firstOf((dialect) => dialect.deviceOf(subscription.topic));
+    if (this.access?.maySubscribe(client, deviceId) === false) return null;
     const filters = this.filtersOf(client);
     return filters.length < MAX_SUBSCRIPTION_COUNT || filters.includes(subscription.topic)
       ? subscription
       : null;
+  }
+
+  /** Tells the client alone that this is not for it: the same for a device that exists and for one that does not. */
+  private refuse(client: Client | null, { channel, deviceId }: CommandTopic): void {
+    const rejected = `${channel}.rejected` as const;
+    for (const dialect of this.dialects) {
+      const document = dialect.documentOf(rejected, deviceId, rejectedDocument(FORBIDDEN, Date.now()));
+      if (document === null) continue;
+      client?.publish(
+        { ...messageOf(dialect.outputTopic(rejected, deviceId), document), qos: 0 },
+        () => undefined,
+      );
+    }
   }
 
   private tell(channel: MqttChannel, { key, value }: OutputMessage): void {
@@ -227,8 +268,14 @@ export class MqttEdge {
   }
 
   private isConnected(clientId: string): boolean {
-    const { clients } = this.broker as unknown as { readonly clients: Readonly<Record<string, unknown>> };
-    return clients[clientId] !== undefined;
+    return this.clientOf(clientId) !== undefined;
+  }
+
+  private clientOf(clientId: string): Client | undefined {
+    const { clients } = this.broker as unknown as {
+      readonly clients: Readonly<Record<string, Client | undefined>>;
+    };
+    return clients[clientId];
   }
 
   private filtersOf(client: Client): string[] {

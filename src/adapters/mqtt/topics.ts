@@ -38,6 +38,8 @@ export interface Dialect {
    * happens from now on.
    */
   deltaDeviceOf(filter: string): string | null;
+  /** The device that all topics are of that this filter matches; null: those of more than one, or of none. */
+  deviceOf(filter: string): string | null;
   /** Whether its topics begin with `$`, so that only filters that do, too, are for them. */
   readonly isReserved: boolean;
 }
@@ -47,6 +49,11 @@ export class Topics implements Dialect {
   readonly isReserved = false;
 
   constructor(private readonly prefix: string) {}
+
+  deviceOf(filter: string): string | null {
+    const [prefix, device = ''] = filter.split('/');
+    return prefix === this.prefix && isReplicaId(device) ? device : null;
+  }
 
   documentOf(_channel: MqttChannel, _replicaId: string, document: string | Buffer): string | Buffer {
     return document;
@@ -123,6 +130,11 @@ export class ShadowTopics implements Dialect {
     const { thing, shadow } = shadowOfReplica(replicaId);
     const name = shadow === undefined ? '' : `/name/${shadow}`;
     return `$aws/things/${thing}/shadow${name}/${channel.replace('.', '/')}`;
+  }
+
+  deviceOf(filter: string): string | null {
+    const [aws, things, thing = ''] = filter.split('/');
+    return aws === '$aws' && things === 'things' ? replicaOfShadow(thing) : null;
   }
 
   documentOf(channel: MqttChannel, replicaId: string, document: string | Buffer): string | null {

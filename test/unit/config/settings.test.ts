@@ -319,11 +319,11 @@ describe('a service without authentication', () => {
     expect(complaintOf({ ...bounded, API_KEYS_FILE: 'keys' })).toBe('');
   });
 
-  it('has MQTT off with API keys, which it cannot ask for', () => {
+  it('has MQTT on by default without Kafka', () => {
     expect(isMqttOn(readSettings({}))).toBe(true);
     expect(isMqttOn(readSettings({ KAFKA_BROKERS }))).toBe(false);
     expect(isMqttOn(readSettings({ KAFKA_BROKERS, MQTT: 'on' }))).toBe(true);
-    expect(isMqttOn(readSettings({ API_KEYS_FILE: 'keys' }))).toBe(false);
-    expect(complaintOf({ API_KEYS_FILE: 'keys', MQTT: 'on' })).toContain('MQTT=on contradicts API_KEYS_FILE');
+    expect(isMqttOn(readSettings({ API_KEYS_FILE: 'keys' }))).toBe(true);
+    expect(complaintOf({ API_KEYS_FILE: 'keys', MQTT: 'on', MQTT_HOST: '0.0.0.0' })).toBe('');
   });
 });
