@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { type KafkaBusOptions } from './adapters/bus/kafka/options.js';
-import { type Settings, SettingsError } from './config/settings.js';
+import { type Settings } from './config/settings.js';
+import { fileOf } from './setting-files.js';
 
-/** How the settings say that Kafka is reached. Throws {@link SettingsError} for a file that cannot be read. */
+/** How the settings say that Kafka is reached. Throws `SettingsError` for a file that cannot be read. */
 export function kafkaConnectionOf(
   settings: Settings & { readonly KAFKA_BROKERS: string },
 ): Pick<KafkaBusOptions, 'brokers' | 'clientId' | 'ssl' | 'sasl' | 'connectTimeoutMs'> {
@@ -21,21 +21,6 @@ function tlsOf(settings: Settings): boolean | { ca?: Buffer; cert?: Buffer; key?
   const cert = fileOf(settings, 'KAFKA_TLS_CERT_FILE');
   const key = fileOf(settings, 'KAFKA_TLS_KEY_FILE');
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
-}
-
-function fileOf(
-  settings: Settings,
-  name: 'KAFKA_TLS_CA_FILE' | 'KAFKA_TLS_CERT_FILE' | 'KAFKA_TLS_KEY_FILE',
-): Buffer | undefined {
-  const path = settings[name];
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new SettingsError(
-      `${name}: cannot read '${path}': ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
 }
 
 function saslOf(settings: Settings) {

@@ -15,6 +15,7 @@ import { Rates } from './application/access/rates.js';
 import { ReadReplica } from './application/read-replica.js';
 import { type Bus } from './application/ports/bus.js';
 import { readSettings, requireAuthentication, type Settings } from './config/settings.js';
+import { whyNotListening } from './listening.js';
 import { MqttListener } from './mqtt.module.js';
 import { createLogger, NestLogger } from './observability/logger.js';
 import { type Metrics } from './observability/metrics.js';
@@ -106,12 +107,8 @@ function stopOnSignal(app: NestFastifyApplication, settings: Settings, logger: L
 /** One line for a person, whatever went wrong. */
 function explain(error: unknown, settings: Settings | undefined): string {
   if (!(error instanceof Error)) return String(error);
-  const code = 'code' in error ? error.code : undefined;
-  if (code === 'EADDRINUSE') return `PORT: ${settings?.PORT} is in use by another program`;
-  if (code === 'EACCES') return `PORT: ${settings?.PORT} may not be opened by this user`;
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-    return `HOST: '${settings?.HOST}' is no address of this machine`;
-  return error.message.split('\n', 1)[0] ?? error.name;
+  const http = { portName: 'PORT', port: settings?.PORT, hostName: 'HOST', host: settings?.HOST };
+  return whyNotListening(error, http) ?? error.message.split('\n', 1)[0] ?? error.name;
 }
 
 let settings: Settings | undefined;

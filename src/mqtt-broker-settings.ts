@@ -3,10 +3,9 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BrokerClientOptions } from './adapters/mqtt/broker-client.js';
 import { type Settings, SettingsError } from './config/settings.js';
+import { fileOf } from './setting-files.js';
 
 const CLIENT_ID_FILE = 'mqtt-client-id';
-
-type FileSetting = 'MQTT_TLS_CA_FILE' | 'MQTT_TLS_CERT_FILE' | 'MQTT_TLS_KEY_FILE';
 
 /** How the settings say that the broker is reached. Throws {@link SettingsError} for a file that cannot be read. */
 export function brokerOptionsOf(
@@ -58,18 +57,6 @@ function idIn(dataDir: string): string {
   } catch (error) {
     throw new SettingsError(
       `DATA_DIR: cannot keep the MQTT client id in '${path}': ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-}
-
-function fileOf(settings: Settings, name: FileSetting): Buffer | undefined {
-  const path = settings[name];
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new SettingsError(
-      `${name}: cannot read '${path}': ${error instanceof Error ? error.message : String(error)}`,
     );
   }
 }

@@ -7,11 +7,13 @@ import {
 } from '@nestjs/common';
 import { type Logger } from 'pino';
 import { BUS } from './adapters/http/tokens.js';
-import { MqttEdge, type MqttEdgeOptions, whyNotListening } from './adapters/mqtt/mqtt-edge.js';
+import { MqttEdge, type MqttEdgeOptions } from './adapters/mqtt/mqtt-edge.js';
 import { type Authenticator } from './application/ports/authenticator.js';
-import { type Bus } from './application/ports/bus.js';
+import { type Bus, BusError } from './application/ports/bus.js';
 import { ReadReplica } from './application/read-replica.js';
+import { messageOf } from './application/timing.js';
 import { isMqttOn, type Settings, SettingsError } from './config/settings.js';
+import { whyNotListening } from './listening.js';
 import { type Metrics } from './observability/metrics.js';
 
 const EDGE = Symbol('mqtt edge');
@@ -37,7 +39,7 @@ export class MqttListener implements OnApplicationBootstrap, BeforeApplicationSh
       this.listening = await edge.start();
     } catch (error) {
       await edge.stop();
-      const reason = whyNotListening(error, options);
+      const reason = reasonOf(error, options);
       if (isAsked) throw new SettingsError(reason);
       // Whoever runs a broker already would otherwise not be able to try the service.
       logger.warn(`The service runs without MQTT: ${reason}; set MQTT_PORT, or MQTT=off`);
@@ -55,6 +57,13 @@ interface NamedEdge {
   /** False: it is there by default alone. */
   readonly isAsked: boolean;
   readonly logger: Logger;
+}
+
+/** One line for a person, where the edge cannot start. */
+function reasonOf(error: unknown, { host, port }: MqttEdgeOptions): string {
+  const listening = { portName: 'MQTT_PORT', port, hostName: 'MQTT_HOST', host };
+  const reason = error instanceof Error ? whyNotListening(error, listening) : null;
+  return reason ?? (error instanceof BusError ? error.message : `MQTT_PORT: ${messageOf(error)}`);
 }
 
 /** What the MQTT edge is made of: a part of the composition root. */

@@ -2,6 +2,7 @@ import { type FastifyInstance, type FastifyRequest } from 'fastify';
 import {
   type Action,
   type Caller,
+  FORBIDDEN,
   mayEver,
   mayOnDevice,
   mayOnPrefix,
@@ -12,8 +13,6 @@ import { type Refusal } from '../../replica/commands.js';
 import { callerOf } from './gate.js';
 import { sendRefusal } from './replies.js';
 
-/** The same for a device that exists and for one that does not. */
-export const FORBIDDEN: Refusal = { code: 403, message: 'This caller may not do so' };
 const PREFIX_NEEDED: Refusal = {
   code: 403,
   message: 'This caller may ask for its own devices alone: give a prefix of theirs',

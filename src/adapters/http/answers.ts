@@ -1,5 +1,6 @@
 import { HttpStatus, Inject, Injectable } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { FORBIDDEN } from '../../application/access/rules.js';
 import { randomUUID } from 'node:crypto';
 import { type Answer } from '../../application/moments.js';
 import { type Bus, BusError, type CommandChannel, type Reply } from '../../application/ports/bus.js';
@@ -8,7 +9,7 @@ import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal, refusals } from '../../replica/commands.js';
 import { isObject, type JsonValue, own } from '../../replica/json.js';
 import { isReplicaId } from '../../replica/limits.js';
-import { FORBIDDEN, maySend } from './access.js';
+import { maySend } from './access.js';
 import { etagOf, goneSignal, matchesEtag, sendDocument, sendRefusal } from './replies.js';
 import { BUS, OBSERVER } from './tokens.js';
 

@@ -1,9 +1,10 @@
 import { Controller, Post, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { FORBIDDEN } from '../../application/access/rules.js';
 import { asOfDocument, readAsOf } from '../../application/as-of.js';
 import { TimeTravel } from '../../application/time-travel.js';
-import { FORBIDDEN, mayOnAll } from './access.js';
+import { mayOnAll } from './access.js';
 import { Answers } from './answers.js';
 import { Rejected } from './documents.openapi.js';
 import { AsOf, AsOfRequest } from './time-travel.openapi.js';

@@ -1,6 +1,7 @@
 import { Controller, Delete, Get, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { FORBIDDEN } from '../../application/access/rules.js';
 import {
   replicaOfShadow,
   shadowDocument,
@@ -13,7 +14,7 @@ import { ReadReplica } from '../../application/read-replica.js';
 import { type Refusal, refusals } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { isReplicaId } from '../../replica/limits.js';
-import { FORBIDDEN, maySend } from './access.js';
+import { maySend } from './access.js';
 import { Answers } from './answers.js';
 import { Rejected } from './documents.openapi.js';
 import { FleetAnswers } from './fleet-answers.js';

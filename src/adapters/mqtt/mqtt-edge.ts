@@ -1,11 +1,11 @@
 import { Aedes, type Client, type PublishPacket, type Subscription } from 'aedes';
 import { createServer, type Server, type Socket } from 'node:net';
-import { type Bus, BusError, type OutputMessage } from '../../application/ports/bus.js';
+import { FORBIDDEN } from '../../application/access/rules.js';
+import { type Bus, type OutputMessage } from '../../application/ports/bus.js';
 import { type Authenticator } from '../../application/ports/authenticator.js';
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
 import { type ReadReplica } from '../../application/read-replica.js';
 import { messageOf as textOf } from '../../application/timing.js';
-import { type Refusal } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { CurrentDeltas } from './current-deltas.js';
 import { MqttAccess } from './mqtt-access.js';
@@ -49,7 +49,6 @@ const MAX_SUBSCRIPTION_COUNT = 100;
 /** Where a publish goes that nobody is to get: a topic that nobody can subscribe to. */
 const NOWHERE = '$SYS/nowhere';
 const FAILED = 128;
-const FORBIDDEN: Refusal = { code: 403, message: 'This caller may not do so' };
 
 /**
  * An MQTT 3.1 and 3.1.1 broker whose topics are the pattern's own. What is published to a command topic goes in by the
@@ -112,7 +111,7 @@ export class MqttEdge {
 
   /**
    * Takes connections from when it resolves, with the port that it listens on. Rejects with the system's error where it
-   * cannot listen (`EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`), and with {@link BusError}.
+   * cannot listen (`EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`), and with `BusError`.
    */
   async start(): Promise<number> {
     const { bus } = this.dependencies;
@@ -285,17 +284,4 @@ export class MqttEdge {
 
 function messageOf(topic: string, document: string | Buffer): PublishPacket {
   return { cmd: 'publish', topic, payload: Buffer.from(document), qos: 1, retain: false, dup: false };
-}
-
-/** One line for a person, where the edge cannot listen. */
-export function whyNotListening(
-  error: unknown,
-  { host, port }: Pick<MqttEdgeOptions, 'host' | 'port'>,
-): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'EADDRINUSE') return `MQTT_PORT: ${port} is in use by another program`;
-  if (code === 'EACCES') return `MQTT_PORT: ${port} may not be opened by this user`;
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-    return `MQTT_HOST: '${host}' is no address of this machine`;
-  return error instanceof BusError ? error.message : `MQTT_PORT: ${textOf(error)}`;
 }

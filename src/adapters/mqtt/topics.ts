@@ -1,5 +1,10 @@
 import { replicaOfShadow, shadowDocument, shadowOfReplica } from '../../application/aws-shadow.js';
-import { COMMAND_CHANNELS, type CommandChannel, type OutputChannel } from '../../application/ports/bus.js';
+import {
+  COMMAND_CHANNELS,
+  type CommandChannel,
+  OUTPUT_CHANNELS,
+  type OutputChannel,
+} from '../../application/ports/bus.js';
 import { isReplicaId } from '../../replica/limits.js';
 
 /** A command as its topic names it. */
@@ -9,17 +14,8 @@ export interface CommandTopic {
 }
 
 /** The channels that devices and components are told on; dead letters are for operators. */
-export const MQTT_CHANNELS = [
-  'update.accepted',
-  'update.rejected',
-  'update.delta',
-  'update.documents',
-  'get.accepted',
-  'get.rejected',
-  'delete.accepted',
-  'delete.rejected',
-] as const satisfies readonly OutputChannel[];
-export type MqttChannel = (typeof MQTT_CHANNELS)[number];
+export type MqttChannel = Exclude<OutputChannel, 'dead-letter'>;
+export const MQTT_CHANNELS = OUTPUT_CHANNELS.filter((channel) => channel !== 'dead-letter');
 
 const OWN_CHANNELS = [...COMMAND_CHANNELS, ...MQTT_CHANNELS];
 /** The main ones, and the named ones. */

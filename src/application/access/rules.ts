@@ -2,7 +2,7 @@
  * Who may do what. The whole of it stands in {@link RULES}; all that lets somebody in, over whatever protocol, asks
  * the functions below.
  */
-import { type RequestedState } from '../../replica/commands.js';
+import { type Refusal, type RequestedState } from '../../replica/commands.js';
 
 export const ROLES = ['device', 'component', 'analyst', 'operator'] as const;
 export type Role = (typeof ROLES)[number];
@@ -91,6 +91,9 @@ export const RULES: Readonly<Record<Role, Readonly<Record<Action, Reach>>>> = {
     docs: 'all',
   },
 };
+
+/** What a caller is told who may not. The same for a device that exists and for one that does not. */
+export const FORBIDDEN: Refusal = { code: 403, message: 'This caller may not do so' };
 
 /** Somebody who is known. */
 export interface Caller {
