@@ -190,6 +190,30 @@ describe('who may do what, by MQTT', () => {
     await second.leave();
   });
 
+  it('keeps nothing for a session by filters that were refused, nor by those of who had its id before', async () => {
+    const session = (role: Role): Promise<MqttPeer> =>
+      MqttPeer.connect(service.mqtt, {
+        clientId: 'kept',
+        clean: false,
+        username: 'x',
+        password: keys[role],
+      });
+    const before = await session('operator');
+    await before.client.subscribeAsync(`state/${NOBODYS}/#`, { qos: 1 });
+    await before.leave();
+    for (let time = 1; time <= 2; time++) {
+      const peer = await session('component');
+      // One packet, in which one filter is granted and the other is not.
+      await peer.client
+        .subscribeAsync([`state/${OWN}/get/accepted`, 'state/#'], { qos: 1 })
+        .catch(() => undefined);
+      for (const deviceId of [FOREIGN, NOBODYS, OWN]) await operator.send(`state/${deviceId}/get`, '');
+      await peer.has(1, `state/${OWN}/get/accepted`);
+      await peer.leave();
+      expect(peer.got.filter(({ topic }) => !topic.includes(OWN))).toEqual([]);
+    }
+  });
+
   it('takes the last will of a device only where it may say so', async () => {
     const seen = operator.got.length;
     for (const [topic, isTaken] of [

@@ -76,7 +76,9 @@ export class MqttEdge {
   ) {
     this.dialects = [new Topics(options.prefix), ...(options.withShadowTopics ? [new ShadowTopics()] : [])];
     this.deltas = new CurrentDeltas(dependencies.reader);
-    const { persistence, sessions } = createSessions((clientId) => this.isConnected(clientId));
+    const { persistence, sessions } = createSessions((clientId, filter) =>
+      this.isSubscribed(clientId, filter),
+    );
     this.sessions = sessions;
     const { authenticator } = dependencies;
     this.access =
@@ -266,8 +268,9 @@ export class MqttEdge {
     return null;
   }
 
-  private isConnected(clientId: string): boolean {
-    return this.clientOf(clientId) !== undefined;
+  private isSubscribed(clientId: string, filter: string): boolean {
+    const client = this.clientOf(clientId);
+    return client !== undefined && this.subscriptionsOf(client)[filter] !== undefined;
   }
 
   private clientOf(clientId: string): Client | undefined {
@@ -278,7 +281,12 @@ export class MqttEdge {
   }
 
   private filtersOf(client: Client): string[] {
-    return Object.keys((client as unknown as { readonly subscriptions: object }).subscriptions);
+    return Object.keys(this.subscriptionsOf(client));
+  }
+
+  private subscriptionsOf(client: Client): Readonly<Record<string, object | undefined>> {
+    return (client as unknown as { readonly subscriptions: Readonly<Record<string, object | undefined>> })
+      .subscriptions;
   }
 }
 

@@ -12,13 +12,18 @@ export interface Sessions {
 
 interface Subscriber {
   readonly clientId: string;
+  /** The filter by which it is to get the packet. */
+  readonly topic: string;
 }
 
 /**
  * Sessions in memory: their subscriptions outlive the connection, but nothing is gathered for a client that is away. A
  * device that comes back gets its current delta, which holds all that it missed and is still wanted.
+ *
+ * @param isSubscribed whether the client is connected and has been granted the filter. A session holds those that were
+ *   refused as well, and those of who had the client id before
  */
-export function createSessions(isConnected: (clientId: string) => boolean): {
+export function createSessions(isSubscribed: (clientId: string, filter: string) => boolean): {
   readonly persistence: unknown;
   readonly sessions: Sessions;
 } {
@@ -27,7 +32,7 @@ export function createSessions(isConnected: (clientId: string) => boolean): {
   const enqueue = sessions.outgoingEnqueueCombi.bind(sessions);
   sessions.outgoingEnqueueCombi = (subscriptions, packet) =>
     enqueue(
-      subscriptions.filter(({ clientId }) => isConnected(clientId)),
+      subscriptions.filter(({ clientId, topic }) => isSubscribed(clientId, topic)),
       packet,
     );
   return { persistence, sessions };
