@@ -111,6 +111,30 @@ describe('the MQTT edge', () => {
     await device.leave();
   });
 
+  it.each([0, 1, 2] as const)(
+    'tells each output of publishes at QoS %s to who sees those, too',
+    async (qos) => {
+      const id = `seen-${qos}`;
+      const watcher = await connected('all-of-it');
+      await watcher.client.subscribeAsync(`state/${id}/#`, { qos: 1 });
+      const device = await connected('many');
+      const sent = Array.from({ length: 100 }, (_, index) => index);
+      await Promise.all(
+        sent.map((a) =>
+          device.client.publishAsync(`state/${id}/update`, JSON.stringify({ state: { desired: { a } } }), {
+            qos,
+          }),
+        ),
+      );
+      const accepted = await watcher.has(sent.length, `state/${id}/update/accepted`);
+      expect(accepted.map(({ version }) => version)).toEqual(sent.map((index) => index + 1));
+      await watcher.has(sent.length, `state/${id}/update/delta`);
+      await watcher.has(sent.length, `state/${id}/update`);
+      await device.leave();
+      await watcher.leave();
+    },
+  );
+
   it('takes a publish of QoS 2 once', async () => {
     const device = await connected('twice');
     await device.client.publishAsync('state/twice/update', '{"state":{"reported":{"a":1}}}', { qos: 2 });

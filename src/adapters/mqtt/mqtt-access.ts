@@ -16,21 +16,24 @@ const NOT_AUTHORIZED = 5;
  */
 export class MqttAccess {
   private readonly callers = new WeakMap<Client, Caller>();
+  /** By client id, who was let in under it last; not when the connection is over. */
+  private readonly holders = new Map<string, Client>();
 
-  /** @param connected the client that is connected under an id; undefined: none is */
-  constructor(
-    private readonly authenticator: Authenticator,
-    private readonly connected: (clientId: string) => Client | undefined,
-  ) {}
+  constructor(private readonly authenticator: Authenticator) {}
 
-  authenticate(
-    client: Client,
-    password: Readonly<Buffer | undefined>,
-    done: (error: AuthenticateError | null, success: boolean | null) => void,
-  ): void {
-    void this.codeOf(client, password).then((code) =>
-      code === null ? done(null, true) : done(refusalOf(code), null),
-    );
+  /** Who connects; an error: it is not let in. */
+  async admit(client: Client, password: Readonly<Buffer | undefined>): Promise<Caller | AuthenticateError> {
+    if (password === undefined) return refusalOf(BAD_CREDENTIALS);
+    const answer = await this.authenticator.authenticate(password.toString());
+    if (!answer.ok) return refusalOf(answer.reason === 'unknown' ? BAD_CREDENTIALS : SERVER_UNAVAILABLE);
+    const { caller } = answer;
+    if (!this.mayBe(client.id, caller)) return refusalOf(NOT_AUTHORIZED);
+    this.callers.set(client, caller);
+    this.holders.set(client.id, client);
+    client.conn.once('close', () => {
+      if (this.holders.get(client.id) === client) this.holders.delete(client.id);
+    });
+    return caller;
   }
 
   mayCommand(client: Client | null, { channel, deviceId }: CommandTopic, payload: Buffer): boolean {
@@ -52,19 +55,12 @@ export class MqttAccess {
     return client === null ? undefined : this.callers.get(client);
   }
 
-  /** Null: let it in. */
-  private async codeOf(client: Client, password: Readonly<Buffer | undefined>): Promise<number | null> {
-    if (password === undefined) return BAD_CREDENTIALS;
-    const answer = await this.authenticator.authenticate(password.toString());
-    if (!answer.ok) return answer.reason === 'unknown' ? BAD_CREDENTIALS : SERVER_UNAVAILABLE;
-    const { caller } = answer;
-    // To connect under a client id ends whoever has it, and takes over its session.
-    const holder = this.connected(client.id);
-    const isAnothers = holder !== undefined && this.callers.get(holder)?.id !== caller.id;
-    const isNotItsOwn = caller.role === 'device' && client.id !== caller.devices[0];
-    if (isAnothers || isNotItsOwn) return NOT_AUTHORIZED;
-    this.callers.set(client, caller);
-    return null;
+  /** Whether the caller may connect under a client id, which ends whoever has it. */
+  private mayBe(clientId: string, caller: Caller): boolean {
+    // Its own: nobody keeps a device out by being there first.
+    if (caller.role === 'device') return clientId === caller.devices[0];
+    const holder = this.callerOf(this.holders.get(clientId) ?? null);
+    return holder === undefined || (holder.id === caller.id && holder.role === caller.role);
   }
 }
 

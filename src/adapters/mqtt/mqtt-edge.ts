@@ -1,5 +1,6 @@
-import { Aedes, type Client, type PublishPacket, type Subscription } from 'aedes';
+import { Aedes, type AuthenticateError, type Client, type PublishPacket, type Subscription } from 'aedes';
 import { createServer, type Server, type Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { FORBIDDEN } from '../../application/access/rules.js';
 import { type Bus, type OutputMessage } from '../../application/ports/bus.js';
 import { type Authenticator } from '../../application/ports/authenticator.js';
@@ -10,7 +11,7 @@ import { rejectedDocument } from '../../replica/documents.js';
 import { CurrentDeltas } from './current-deltas.js';
 import { MqttAccess } from './mqtt-access.js';
 import { PacketBound } from './packet-bound.js';
-import { createSessions, type Sessions } from './sessions.js';
+import { Sessions } from './sessions.js';
 import {
   type CommandTopic,
   type Dialect,
@@ -50,6 +51,12 @@ const MAX_SUBSCRIPTION_COUNT = 100;
 const NOWHERE = '$SYS/nowhere';
 const FAILED = 128;
 
+/*
+ * The broker numbers what it passes on, and a client that had a message gets none with a lower number. One of QoS 1 or 2
+ * is passed on some promises after it has its number, one of QoS 0, or to one client alone, at once. So each of these is
+ * published in a turn of the event loop of its own (`nextTurn`): else it would overtake others, which nobody got then.
+ */
+
 /**
  * An MQTT 3.1 and 3.1.1 broker whose topics are the pattern's own. What is published to a command topic goes in by the
  * bus, and is acknowledged (QoS 1 and 2) when the bus has answered it: what was recorded is durable then. Outputs come
@@ -75,18 +82,23 @@ export class MqttEdge {
     private readonly options: MqttEdgeOptions,
   ) {
     this.dialects = [new Topics(options.prefix), ...(options.withShadowTopics ? [new ShadowTopics()] : [])];
-    this.deltas = new CurrentDeltas(dependencies.reader);
-    const { persistence, sessions } = createSessions((clientId, filter) =>
-      this.isSubscribed(clientId, filter),
-    );
-    this.sessions = sessions;
+    this.deltas = new CurrentDeltas({
+      delta: async (deviceId) => {
+        const delta = await dependencies.reader.delta(deviceId);
+        await nextTurn();
+        return delta;
+      },
+    });
+    this.sessions = new Sessions((clientId) => this.isConnected(clientId), options.maxConnectionCount);
     const { authenticator } = dependencies;
-    this.access =
-      authenticator === null ? null : new MqttAccess(authenticator, (clientId) => this.clientOf(clientId));
+    this.access = authenticator === null ? null : new MqttAccess(authenticator);
     this.broker = new Aedes({
-      persistence,
+      persistence: this.sessions.persistence,
       authenticate: (client, _username, password, done) =>
-        this.access === null ? done(null, true) : this.access.authenticate(client, password, done),
+        void this.letIn(client, password).then(
+          (refusal) => (refusal === null ? done(null, true) : done(refusal, null)),
+          (error: unknown) => client.conn.destroy(error as Error),
+        ),
       drainTimeout: options.stallMs,
       // Unbounded: else a few messages that one slow client does not take would hold up those of all others.
       concurrency: 0,
@@ -98,9 +110,12 @@ export class MqttEdge {
         if (Number(qos) !== FAILED) void this.bringUpToDate(client, topic);
     });
     this.broker.on('clientReady', (client) => {
-      // What a session had subscribed to before; what a new one asks for comes by its own packet.
-      for (const topic of this.filtersOf(client)) void this.bringUpToDate(client, topic);
+      // What a session had subscribed to before; what a client asks for comes by its own packet.
+      if (client.clean) return;
+      for (const topic of this.sessions.filtersOf(client)) void this.bringUpToDate(client, topic);
     });
+    this.broker.on('unsubscribe', (filters, client) => this.sessions.giveUp(client, filters));
+    this.broker.on('clientDisconnect', (client) => this.sessions.end(client));
     this.broker.on('clientError', (client, error) => this.dependencies.observer.mqttFailed(client.id, error));
     this.broker.on('connectionError', (_, error) => this.dependencies.observer.mqttFailed(null, error));
     this.server = createServer((socket) => this.accept(socket));
@@ -164,6 +179,17 @@ export class MqttEdge {
     this.broker.handle(socket);
   }
 
+  /** Null: it is let in, to what there is of its session. */
+  private async letIn(
+    client: Client,
+    password: Readonly<Buffer | undefined>,
+  ): Promise<AuthenticateError | null> {
+    const caller = this.access === null ? null : await this.access.admit(client, password);
+    if (caller instanceof Error) return caller;
+    await this.sessions.begin(client, JSON.stringify(caller));
+    return null;
+  }
+
   /** Takes a publish before the broker acknowledges it; the broker does so when `done` is called without an error. */
   private take(client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void): void {
     // A command happens once, and is not kept for those who subscribe later.
@@ -186,7 +212,7 @@ export class MqttEdge {
       this.dependencies.bus.request(command.channel, command.deviceId, payload, {}).then(
         () => {
           this.dependencies.observer.mqttPublished('taken');
-          done(null);
+          void nextTurn().then(() => done(null));
         },
         (error: unknown) => {
           this.dependencies.observer.mqttPublished('failed');
@@ -196,19 +222,30 @@ export class MqttEdge {
     };
     if (packet.qos !== 2 || client === null) return send();
     // Sent again before it was released: it was taken already.
-    this.sessions.incomingGetPacket(client, packet).then(() => done(null), send);
+    void this.sessions.hasTaken(client, packet).then((isTaken) => (isTaken ? done(null) : send()));
   }
 
   private grant(client: Client, subscription: Subscription): Subscription | null {
+    const { topic } = subscription;
+    const filters = this.sessions.filtersOf(client);
+    const isOneMore = filters.has(topic) || filters.size < MAX_SUBSCRIPTION_COUNT;
+    if (!isOneMore || !this.maySubscribe(client, topic)) {
+      this.sessions.refuse(client, topic);
+      return null;
+    }
+    this.sessions.grant(client, topic);
+    return subscription;
+  }
+
+  private maySubscribe(client: Client, filter: string): boolean {
     // The broker's own topics, and shared subscriptions, which it does not know.
-    const isOurs = subscription.topic.startsWith('$aws/') && this.dialects.some((one) => one.isReserved);
-    if (subscription.topic.startsWith('$') && !isOurs) return null;
-    const deviceId = this.firstOf((dialect) => dialect.deviceOf(subscription.topic));
-    if (this.access?.maySubscribe(client, deviceId) === false) return null;
-    const filters = this.filtersOf(client);
-    return filters.length < MAX_SUBSCRIPTION_COUNT || filters.includes(subscription.topic)
-      ? subscription
-      : null;
+    const isOurs = filter.startsWith('$aws/') && this.dialects.some((one) => one.isReserved);
+    if (filter.startsWith('$') && !isOurs) return false;
+    if (this.access === null) return true;
+    return this.access.maySubscribe(
+      client,
+      this.firstOf((dialect) => dialect.deviceOf(filter)),
+    );
   }
 
   /** Tells the client alone that this is not for it: the same for a device that exists and for one that does not. */
@@ -217,10 +254,8 @@ export class MqttEdge {
     for (const dialect of this.dialects) {
       const document = dialect.documentOf(rejected, deviceId, rejectedDocument(FORBIDDEN, Date.now()));
       if (document === null) continue;
-      client?.publish(
-        { ...messageOf(dialect.outputTopic(rejected, deviceId), document), qos: 0 },
-        () => undefined,
-      );
+      const message = { ...messageOf(dialect.outputTopic(rejected, deviceId), document), qos: 0 } as const;
+      void nextTurn().then(() => client?.publish(message, () => undefined));
     }
   }
 
@@ -268,25 +303,8 @@ export class MqttEdge {
     return null;
   }
 
-  private isSubscribed(clientId: string, filter: string): boolean {
-    const client = this.clientOf(clientId);
-    return client !== undefined && this.subscriptionsOf(client)[filter] !== undefined;
-  }
-
-  private clientOf(clientId: string): Client | undefined {
-    const { clients } = this.broker as unknown as {
-      readonly clients: Readonly<Record<string, Client | undefined>>;
-    };
-    return clients[clientId];
-  }
-
-  private filtersOf(client: Client): string[] {
-    return Object.keys(this.subscriptionsOf(client));
-  }
-
-  private subscriptionsOf(client: Client): Readonly<Record<string, object | undefined>> {
-    return (client as unknown as { readonly subscriptions: Readonly<Record<string, object | undefined>> })
-      .subscriptions;
+  private isConnected(clientId: string): boolean {
+    return clientId in (this.broker as unknown as { readonly clients: object }).clients;
   }
 }
 

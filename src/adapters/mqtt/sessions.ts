@@ -1,39 +1,143 @@
 import memory from 'aedes-persistence';
+import { type Outgoing, Unacknowledged } from './unacknowledged.js';
 
 /** Its types do not say that it is a function. */
-const createMemory = memory as unknown as () => { readonly asyncPersistence: Sessions };
+const createMemory = memory as unknown as () => { readonly asyncPersistence: Persistence };
 
-/** What is used of the broker's persistence, beside what the broker does. */
-export interface Sessions {
-  outgoingEnqueueCombi(subscriptions: readonly Subscriber[], packet: object): Promise<void>;
-  /** Rejects where there is none of this id. */
-  incomingGetPacket(client: object, packet: object): Promise<object>;
+interface Named {
+  readonly id: string;
+}
+
+/** A connection, as the broker hands it over. */
+export interface SessionClient extends Named {
+  /** Whether its session begins and ends with the connection. */
+  readonly clean: boolean;
 }
 
 interface Subscriber {
   readonly clientId: string;
-  /** The filter by which it is to get the packet. */
   readonly topic: string;
+}
+
+/** What is used of the broker's persistence, beside what the broker does. */
+interface Persistence {
+  addSubscriptions(client: Named, subscriptions: readonly { readonly topic: string }[]): Promise<void>;
+  removeSubscriptions(client: Named, filters: readonly string[]): Promise<void>;
+  cleanSubscriptions(client: Named): Promise<void>;
+  cleanIncoming(client: Named): Promise<void>;
+  /** Rejects where there is none of this id. */
+  incomingGetPacket(client: object, packet: object): Promise<object>;
+  outgoingEnqueue(subscriber: { readonly clientId: string }, packet: Outgoing): Promise<void>;
+  outgoingEnqueueCombi(
+    subscribers: readonly Subscriber[],
+    packet: Outgoing & { topic: string },
+  ): Promise<void>;
+  outgoingUpdate(client: Named, packet: Outgoing): Promise<void>;
+  outgoingClearMessageId(client: Named, packet: Outgoing): Promise<Outgoing | undefined>;
+  outgoingStream(client: Named): AsyncIterable<Outgoing>;
 }
 
 /**
  * Sessions in memory: their subscriptions outlive the connection, but nothing is gathered for a client that is away. A
  * device that comes back gets its current delta, which holds all that it missed and is still wanted.
  *
- * @param isSubscribed whether the client is connected and has been granted the filter. A session holds those that were
- *   refused as well, and those of who had the client id before
+ * A session is one caller's. The broker by itself would keep a filter that was refused, gather what matches it, and give
+ * all that a session has to whoever comes next under its client id.
  */
-export function createSessions(isSubscribed: (clientId: string, filter: string) => boolean): {
-  readonly persistence: unknown;
-  readonly sessions: Sessions;
-} {
-  const persistence = createMemory();
-  const sessions = persistence.asyncPersistence;
-  const enqueue = sessions.outgoingEnqueueCombi.bind(sessions);
-  sessions.outgoingEnqueueCombi = (subscriptions, packet) =>
-    enqueue(
-      subscriptions.filter(({ clientId, topic }) => isSubscribed(clientId, topic)),
-      packet,
+export class Sessions {
+  /** For the broker. */
+  readonly persistence = createMemory();
+  private readonly store = this.persistence.asyncPersistence;
+  private readonly unacknowledged = new Unacknowledged();
+  private readonly granted = new WeakMap<Named, Set<string>>();
+  /** By client id, whose the session is; those that ended last are at the end. */
+  private readonly owners = new Map<string, string>();
+
+  /** @param maxCount of sessions; beyond it those are forgotten whose clients have been away the longest */
+  constructor(
+    private readonly isConnected: (clientId: string) => boolean,
+    private readonly maxCount: number,
+  ) {
+    const { store, unacknowledged } = this;
+    const add = store.addSubscriptions.bind(store);
+    store.addSubscriptions = (client, subscriptions) => {
+      const { granted } = this;
+      return add(
+        client,
+        subscriptions.filter(({ topic }) => granted.get(client)?.has(topic) === true),
+      );
+    };
+    store.outgoingEnqueue = async ({ clientId }, packet) => unacknowledged.add(clientId, packet);
+    store.outgoingEnqueueCombi = async (subscribers, packet) => {
+      const isReserved = packet.topic.startsWith('$');
+      for (const { clientId, topic } of subscribers) {
+        if (isReserved && /^[+#]/.test(topic)) continue;
+        if (this.isConnected(clientId)) unacknowledged.add(clientId, packet);
+      }
+    };
+    store.outgoingUpdate = async ({ id }, packet) => unacknowledged.update(id, packet);
+    store.outgoingClearMessageId = async ({ id }, { messageId }) => unacknowledged.remove(id, messageId);
+    store.outgoingStream = ({ id }) => unacknowledged.stream(id);
+  }
+
+  /**
+   * To be awaited before the broker takes up what there is of a session. What is another owner's is gone then.
+   *
+   * @param owner who connects, with all that it is let in for
+   */
+  async begin(client: SessionClient, owner: string): Promise<void> {
+    const isKept = !client.clean && this.owners.get(client.id) === owner;
+    this.owners.delete(client.id);
+    if (!isKept) await this.forget(client.id);
+    if (!client.clean) this.owners.set(client.id, owner);
+  }
+
+  /** The connection is over. */
+  end({ id }: SessionClient): void {
+    const owner = this.owners.get(id);
+    if (owner === undefined) return;
+    this.owners.delete(id);
+    this.owners.set(id, owner);
+    for (const oldest of this.owners.keys()) {
+      if (this.owners.size <= this.maxCount) return;
+      if (this.isConnected(oldest)) continue;
+      this.owners.delete(oldest);
+      void this.forget(oldest);
+    }
+  }
+
+  /** The filters that a client has. */
+  filtersOf(client: Named): ReadonlySet<string> {
+    return this.granted.get(client) ?? new Set();
+  }
+
+  grant(client: Named, filter: string): void {
+    const filters = this.granted.get(client);
+    if (filters === undefined) this.granted.set(client, new Set([filter]));
+    else filters.add(filter);
+  }
+
+  /** It may have been granted in the session's earlier life. */
+  refuse(client: Named, filter: string): void {
+    this.giveUp(client, [filter]);
+    void this.store.removeSubscriptions(client, [filter]);
+  }
+
+  giveUp(client: Named, filters: readonly string[]): void {
+    for (const filter of filters) this.granted.get(client)?.delete(filter);
+  }
+
+  /** Whether a publish of QoS 2 was taken already: it is sent again before it was released. */
+  hasTaken(client: Named, packet: object): Promise<boolean> {
+    return this.store.incomingGetPacket(client, packet).then(
+      () => true,
+      () => false,
     );
-  return { persistence, sessions };
+  }
+
+  private async forget(id: string): Promise<void> {
+    this.unacknowledged.forget(id);
+    await this.store.cleanSubscriptions({ id });
+    await this.store.cleanIncoming({ id });
+  }
 }

@@ -1,0 +1,78 @@
+import { Readable } from 'node:stream';
+
+/** What goes out to a client: a publish, or the release of one of QoS 2. */
+export interface Outgoing {
+  /** The broker's number of the message, by which each of its receivers is told it once. */
+  readonly brokerCounter?: number;
+  /** The client's number of it, once it is sent. */
+  messageId?: number;
+}
+
+interface OfOne {
+  /** By the broker's numbers, in the order in which they came. */
+  readonly packets: Map<number, Outgoing>;
+  /** By the client's numbers: the broker's. */
+  readonly counters: Map<number, number>;
+}
+
+/**
+ * What clients with a session have not acknowledged yet. Each message is there once, however many of a client's filters
+ * match it, and nothing is kept of a session that is over.
+ */
+export class Unacknowledged {
+  private readonly sessions = new Map<string, OfOne>();
+
+  add(clientId: string, packet: Outgoing): void {
+    const { brokerCounter } = packet;
+    const { packets } = this.of(clientId);
+    if (brokerCounter !== undefined && !packets.has(brokerCounter)) packets.set(brokerCounter, { ...packet });
+  }
+
+  /** The packet has its number, or is in place of the one that has it. */
+  update(clientId: string, packet: Outgoing): void {
+    const { packets, counters } = this.of(clientId);
+    const { brokerCounter, messageId } = packet;
+    if (messageId === undefined) return;
+    const replaced = counters.get(messageId);
+    if (brokerCounter === undefined || (replaced !== undefined && !packets.has(brokerCounter))) {
+      if (replaced !== undefined) packets.set(replaced, packet);
+      return;
+    }
+    const before = packets.get(brokerCounter)?.messageId;
+    if (before !== undefined) counters.delete(before);
+    // One that is not there was told while the session was being taken up.
+    packets.set(brokerCounter, { ...packet });
+    counters.set(messageId, brokerCounter);
+  }
+
+  /** The client has it. */
+  remove(clientId: string, messageId: number | undefined): Outgoing | undefined {
+    const ofOne = this.sessions.get(clientId);
+    if (ofOne === undefined || messageId === undefined) return undefined;
+    const { packets, counters } = ofOne;
+    const counter = counters.get(messageId);
+    if (counter === undefined) return undefined;
+    const packet = packets.get(counter);
+    counters.delete(messageId);
+    packets.delete(counter);
+    if (packets.size === 0) this.sessions.delete(clientId);
+    return packet;
+  }
+
+  stream(clientId: string): Readable {
+    return Readable.from([...(this.sessions.get(clientId)?.packets.values() ?? [])]);
+  }
+
+  forget(clientId: string): void {
+    this.sessions.delete(clientId);
+  }
+
+  private of(clientId: string): OfOne {
+    let ofOne = this.sessions.get(clientId);
+    if (ofOne === undefined) {
+      ofOne = { packets: new Map(), counters: new Map() };
+      this.sessions.set(clientId, ofOne);
+    }
+    return ofOne;
+  }
+}

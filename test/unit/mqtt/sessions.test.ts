@@ -1,0 +1,141 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { Sessions } from '../../../src/adapters/mqtt/sessions.js';
+import { type Outgoing } from '../../../src/adapters/mqtt/unacknowledged.js';
+
+interface Client {
+  readonly id: string;
+  readonly clean: boolean;
+}
+
+describe('sessions', () => {
+  let connected: Set<string>;
+  let sessions: Sessions;
+
+  beforeEach(() => {
+    connected = new Set();
+    sessions = new Sessions((id) => connected.has(id), 2);
+  });
+
+  const store = (): Sessions['persistence']['asyncPersistence'] => sessions.persistence.asyncPersistence;
+
+  async function come(id: string, filters: readonly string[], owner = 'o', clean = false): Promise<Client> {
+    const client = { id, clean };
+    await sessions.begin(client, owner);
+    connected.add(id);
+    for (const filter of filters) sessions.grant(client, filter);
+    await store().addSubscriptions(
+      client,
+      filters.map((topic) => ({ topic, qos: 1 })),
+    );
+    return client;
+  }
+
+  function leave(client: Client): void {
+    connected.delete(client.id);
+    sessions.end(client);
+  }
+
+  let counter = 0;
+  /** As the broker does: it looks who is to get it, and numbers it. */
+  async function publish(topic: string): Promise<Outgoing> {
+    const packet = { topic, brokerCounter: ++counter };
+    const subscribers = await (
+      store() as unknown as {
+        subscriptionsByTopic(topic: string): Promise<{ clientId: string; topic: string }[]>;
+      }
+    ).subscriptionsByTopic(topic);
+    await store().outgoingEnqueueCombi(subscribers, packet);
+    return packet;
+  }
+
+  async function waiting(client: Client): Promise<number[]> {
+    const counters: number[] = [];
+    for await (const { brokerCounter = -1 } of store().outgoingStream(client)) counters.push(brokerCounter);
+    return counters;
+  }
+
+  it('keep a message once for a client, whatever number of its filters matches', async () => {
+    const client = await come('c', ['state/a/#', 'state/+/update', '#']);
+    const packet = await publish('state/a/update');
+    expect(await waiting(client)).toEqual([packet.brokerCounter]);
+    await store().outgoingUpdate(client, { ...packet, messageId: 7 });
+    await store().outgoingClearMessageId(client, { messageId: 7 });
+    expect(await waiting(client)).toEqual([]);
+  });
+
+  it('keep what was sent and not acknowledged, in its order, also under a new number', async () => {
+    const client = await come('c', ['#']);
+    const first = await publish('a');
+    const second = await publish('b');
+    await store().outgoingUpdate(client, { ...first, messageId: 1 });
+    await store().outgoingUpdate(client, { ...second, messageId: 2 });
+    await store().outgoingUpdate(client, { ...first, messageId: 3 });
+    await store().outgoingClearMessageId(client, { messageId: 1 });
+    expect(await waiting(client)).toEqual([first.brokerCounter, second.brokerCounter]);
+    expect(await store().outgoingClearMessageId(client, { messageId: 2 })).toMatchObject(second);
+    expect(await waiting(client)).toEqual([first.brokerCounter]);
+  });
+
+  it('keep the release of a message of QoS 2 in its place', async () => {
+    const client = await come('c', ['#']);
+    const packet = await publish('a');
+    await store().outgoingUpdate(client, { ...packet, messageId: 1 });
+    await store().outgoingUpdate(client, { messageId: 1, cmd: 'pubrel' } as Outgoing);
+    const left: object[] = [];
+    for await (const one of store().outgoingStream(client)) left.push(one);
+    expect(left).toEqual([{ messageId: 1, cmd: 'pubrel' }]);
+    await store().outgoingClearMessageId(client, { messageId: 1 });
+    expect(await waiting(client)).toEqual([]);
+  });
+
+  it('gather nothing for who is away, was refused, or asks for all but reserved topics', async () => {
+    const client = await come('c', ['#']);
+    await store().addSubscriptions(client, [{ topic: '$aws/#' }, { topic: '#' }]);
+    await publish('$aws/things/a/shadow/update/accepted');
+    expect(await waiting(client)).toEqual([]);
+    leave(client);
+    await publish('state/a/update/accepted');
+    expect(await waiting(client)).toEqual([]);
+  });
+
+  it('drop a filter that was granted once and is refused now', async () => {
+    leave(await come('c', ['a', 'b']));
+    const again = await come('c', []);
+    sessions.refuse(again, 'a');
+    await publish('a');
+    const packet = await publish('b');
+    expect(await waiting(again)).toEqual([packet.brokerCounter]);
+  });
+
+  it.each([
+    ['another caller', 'other', false],
+    ['a clean session', 'o', true],
+  ])('end with %s', async (_, owner, clean) => {
+    const first = await come('c', ['#']);
+    await publish('a');
+    leave(first);
+    const second = await come('c', [], owner, clean);
+    expect(await waiting(second)).toEqual([]);
+    await publish('b');
+    expect(await waiting(second)).toEqual([]);
+  });
+
+  it('are forgotten beyond their bound, those first whose clients have been away the longest', async () => {
+    const [a, b, c] = [await come('a', ['#']), await come('b', ['#']), await come('c', ['#'])];
+    leave(b);
+    leave(c);
+    leave(a);
+    for (const [id, isKept] of [
+      ['a', true],
+      ['b', false],
+      ['c', true],
+    ] as const) {
+      const client = { id, clean: false };
+      await sessions.begin(client, 'o');
+      connected.add(id);
+      await publish('x');
+      expect([id, (await waiting(client)).length]).toEqual([id, isKept ? 1 : 0]);
+      connected.delete(id);
+    }
+  });
+});
