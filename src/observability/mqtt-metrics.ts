@@ -1,9 +1,12 @@
 import { type Logger } from 'pino';
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { messageOf } from '../application/timing.js';
 import { type MqttObserver, type MqttOutcome } from '../application/ports/mqtt-observer.js';
 
 /** How often at most it is told that publishes are refused. */
 const REFUSED_LOG_MS = 10_000;
+/** Of what a client has chosen. */
+const MAX_SHOWN_CHARACTERS = 300;
 
 /** Counts and logs what comes by MQTT. */
 export class MqttMetrics implements MqttObserver {
@@ -88,7 +91,10 @@ export class MqttMetrics implements MqttObserver {
     this.dropped.inc();
     const isRecent = performance.now() - this.droppedLoggedAt < REFUSED_LOG_MS;
     if (!isRecent) this.droppedLoggedAt = performance.now();
-    this.logger[isRecent ? 'debug' : 'warn']({ topic }, 'The MQTT broker is not told an output');
+    this.logger[isRecent ? 'debug' : 'warn'](
+      { topic: topic.slice(0, MAX_SHOWN_CHARACTERS) },
+      'The MQTT broker is not told an output',
+    );
   }
 
   /** Where the gauge is read from when it is asked for. */
@@ -103,12 +109,17 @@ export class MqttMetrics implements MqttObserver {
   mqttRefused(clientId: string | null, topic: string): void {
     const isRecent = performance.now() - this.refusedLoggedAt < REFUSED_LOG_MS;
     if (!isRecent) this.refusedLoggedAt = performance.now();
-    const fields = { clientId, topic: topic.slice(0, 300) };
+    const fields = {
+      clientId: clientId?.slice(0, MAX_SHOWN_CHARACTERS),
+      topic: topic.slice(0, MAX_SHOWN_CHARACTERS),
+    };
     this.logger[isRecent ? 'debug' : 'warn'](fields, 'MQTT publish refused: not a command topic');
   }
 
   mqttFailed(clientId: string | null, error: unknown): void {
     this.failures.inc();
-    this.logger.debug({ clientId, err: error }, 'An MQTT connection failed');
+    // Not the error itself: the packet that was wrong hangs on it, and a second CONNECT has a password in it.
+    const fields = { clientId: clientId?.slice(0, MAX_SHOWN_CHARACTERS), reason: messageOf(error) };
+    this.logger.debug(fields, 'An MQTT connection failed');
   }
 }
