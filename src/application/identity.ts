@@ -11,10 +11,17 @@ export function deriveId(name: string): string {
   return `${digest.slice(0, 8)}-${digest.slice(8, 12)}-5${digest.slice(13, 16)}-${variant}${digest.slice(17, 20)}-${digest.slice(20, 32)}`;
 }
 
+/**
+ * What is longer cannot be accepted under any settings, and what a batch unfolds to can be very long: of it the
+ * beginning and the length are told apart.
+ */
+const MAX_HASHED_BYTES = 1024 * 1024;
+
 /** Kind and 128-bit hash of a command's bytes. */
 export function fingerprintOf(channel: CommandChannel, value: Buffer | null): string {
-  const digest = value === null ? '' : hash('sha256', value, 'base64url').slice(0, 22);
-  return `${channel}:${digest}`;
+  if (value === null) return `${channel}:`;
+  const digest = hash('sha256', value.subarray(0, MAX_HASHED_BYTES), 'base64url').slice(0, 22);
+  return `${channel}:${digest}${value.length > MAX_HASHED_BYTES ? `+${value.length}` : ''}`;
 }
 
 /** One id for all sends of one command: by its message id where it has one, else by its place. */

@@ -31,7 +31,7 @@ const MAX_STORED_HEADER_BYTES = 256;
 /** Understands an update or delete message. Never throws. */
 export function understand(message: CommandMessage, limits: Limits): Incoming {
   const deviceId = deviceIdOf(message.key);
-  if (deviceId === null) return { kind: 'dead-letter', message, reason: keyReason(message.key) };
+  if (deviceId === null) return { kind: 'dead-letter', message, reason: keyReason(message) };
 
   const messageId = headerText(message.headers, 'message-id');
   const fingerprint = fingerprintOf(message.channel, message.value);
@@ -104,7 +104,9 @@ export function deviceIdOf(key: Buffer | null): string | null {
   return isReplicaId(id) ? id : null;
 }
 
-export function keyReason(key: Buffer | null): string {
+/** Why a message is a dead letter whose key names no replica. */
+export function keyReason({ key, unreadable }: Pick<CommandMessage, 'key' | 'unreadable'>): string {
+  if (unreadable !== undefined) return `Cannot be read: ${unreadable}`;
   return key === null || key.length === 0
     ? 'No key: the record key must be the deviceId'
     : refusals.illegalDeviceId.message;

@@ -149,7 +149,7 @@ export class AnswerGets {
     const { topic, partition, offset, timestamp } = message.position;
     const deviceId = deviceIdOf(message.key);
     if (deviceId === null) {
-      const reason = keyReason(message.key);
+      const reason = keyReason(message);
       outputs.deadLetter(messages, message, reason);
       observer.refused({ deviceId, code: 'dead-letter', reason, topic, partition, offset });
       return { messages, outcome: 'dead-letter' };

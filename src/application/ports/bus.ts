@@ -47,6 +47,8 @@ export interface CommandMessage {
   readonly value: Buffer | null;
   readonly headers: Headers;
   readonly position: SourcePosition;
+  /** Why the bus could not read it. Such a message has no key. */
+  readonly unreadable?: string;
 }
 
 /** Consecutive messages of one partition, in order. Bounded in count and bytes by the bus. */

@@ -1,9 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import kafkajs from 'kafkajs';
-import { deflateRawSync } from 'node:zlib';
-import { createRequire } from 'node:module';
-import { decompressLz4, decompressSnappy, decompressZstd } from '../../../src/adapters/bus/kafka/codecs.js';
 import { causesOf, isKafkaError, toBusError } from '../../../src/adapters/bus/kafka/errors.js';
 import { installIdleTimerFix } from '../../../src/adapters/bus/kafka/idle-timer.js';
 import {
@@ -13,8 +10,6 @@ import {
 } from '../../../src/adapters/bus/kafka/kafkajs-internals.js';
 import { KeyPartitioner } from '../../../src/adapters/bus/kafka/partitioner.js';
 import { installTopicIds } from '../../../src/adapters/bus/kafka/topic-ids.js';
-
-const load = createRequire(import.meta.url);
 
 describe('The inside of kafkajs 2.2.4 that is reached into', () => {
   it('has a request queue that schedules checks, a consumer group that connects, and Metadata up to version 6', () => {
@@ -110,33 +105,5 @@ describe('Errors of kafkajs', () => {
     expect(causesOf(ring).length).toBeLessThan(100);
     expect(isKafkaError({ errors: [{ type: 'X' }, { type: 'Y' }] }, 'Y')).toBe(true);
     expect(isKafkaError('text', 'Y')).toBe(false);
-  });
-});
-
-describe('Codecs', () => {
-  const text = Buffer.from('state '.repeat(1000));
-
-  it('read snappy as Java wraps it, in blocks, and bare', () => {
-    const { compress } = load('snappyjs') as { compress: (data: Buffer) => Buffer };
-    const header = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
-    const blocks = [text.subarray(0, 2500), text.subarray(2500)].map((part) => {
-      const compressed = compress(part);
-      const size = Buffer.alloc(4);
-      size.writeInt32BE(compressed.length);
-      return Buffer.concat([size, compressed]);
-    });
-    expect(decompressSnappy(Buffer.concat([header, ...blocks])).equals(text)).toBe(true);
-    expect(decompressSnappy(compress(text)).equals(text)).toBe(true);
-  });
-
-  it('read lz4 frames', () => {
-    const { compress } = load('lz4js') as { compress: (data: Buffer) => Uint8Array };
-    expect(decompressLz4(Buffer.from(compress(text))).equals(text)).toBe(true);
-  });
-
-  it('refuse what is none of theirs instead of handing on rubbish', () => {
-    const rubbish = deflateRawSync(text);
-    expect(() => decompressZstd(rubbish)).toThrow();
-    expect(() => decompressLz4(rubbish)).toThrow();
   });
 });

@@ -2,7 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
-import { decodeBatches, UNREADABLE_BATCH } from '../../../src/adapters/bus/kafka/record-batch-decoder.js';
+import {
+  decodeBatches,
+  FetchBudget,
+  UNREADABLE_BATCH,
+  UNREADABLE_RECORD,
+} from '../../../src/adapters/bus/kafka/record-batch-decoder.js';
+import { batchOf, leastRecords, recordOf } from '../../support/bombs.js';
 
 const load = createRequire(import.meta.url);
 type Parts = { key: Buffer | null; value: Buffer | null; headers: Record<string, Buffer | Buffer[]> };
@@ -93,13 +99,81 @@ describe('The decoder of record batches', () => {
     );
   });
 
-  it('reads a hundred thousand headers of one record in reasonable time', async () => {
-    const headers = Object.fromEntries(
-      Array.from({ length: 100_000 }, (_, index) => [`h${index}`, Buffer.alloc(0)]),
+  it('reads thousands of headers, and takes a record with more for one that cannot be read', async () => {
+    const [many, tooMany, after] = await decodeBatches(
+      Buffer.concat([
+        batchOf(null, recordOf({ headerCount: 10_000 }), 1, 0),
+        batchOf('gzip', recordOf({ headerCount: 5_000_000, valueBytes: 3 }), 1, 1),
+        await encoded(one, 2),
+      ]),
     );
+    expect(many?.headers['h']).toHaveLength(10_000);
+    expect(tooMany).toMatchObject({ key: null, value: Buffer.alloc(3), offset: '1' });
+    expect(String(tooMany?.headers[UNREADABLE_RECORD])).toBe('More than 10000 headers');
+    expect(after?.offset).toBe('2');
+  });
+
+  it('leaves out a header whose name is longer than that of any that is asked for', async () => {
+    const headers = { ['n'.repeat(257)]: Buffer.from('a'), ['n'.repeat(256)]: Buffer.from('b') };
     const batch = await encoded([{ key: null, value: null, headers, timestampDelta: 0 }]);
     const [record] = await decodeBatches(batch);
-    expect(Object.keys(record?.headers ?? {})).toHaveLength(100_000);
+    expect(Object.keys(record?.headers ?? {})).toEqual(['n'.repeat(256)]);
+  });
+
+  it('reads a batch of millions of records in pieces, each once', async () => {
+    const count = 50_000;
+    // Offsets that grow: of two bytes and more, so made by kafkajs.
+    const all = Array.from({ length: count }, () => ({
+      key: null,
+      value: null,
+      headers: {},
+      timestampDelta: 0,
+    }));
+    const plain = await encoded(all, 1000);
+    const offsets: number[] = [];
+    let answers = 0;
+    for (let from = 1000; from < 1000 + count; answers++) {
+      const records = await decodeBatches(plain, from);
+      expect(records.length).toBeGreaterThan(0);
+      expect(records.length).toBeLessThanOrEqual(20_000);
+      offsets.push(...records.map(({ offset }) => Number(offset)));
+      from = (offsets.at(-1) ?? 0) + 1;
+    }
+    expect(answers).toBe(3);
+    expect(offsets).toEqual(all.map((_, index) => 1000 + index));
+  });
+
+  it('holds no more than its budget, whatever the batches of an answer unfold to', async () => {
+    const large = batchOf('gzip', recordOf({ valueBytes: 40 * 1024 * 1024 }), 1);
+    const huge = batchOf('gzip', recordOf({ valueBytes: 70 * 1024 * 1024 }), 1);
+    const budget = new FetchBudget();
+    const read = async (...batches: Buffer[]): Promise<string[]> => {
+      const records = await decodeBatches(Buffer.concat(batches), 0, budget);
+      return records.map(({ value, headers }) => String(headers[UNREADABLE_BATCH] ?? value?.length));
+    };
+    // The second one comes with the next answer, and so does what would be too much at any time.
+    expect(await read(large, large, large)).toEqual([String(40 * 1024 * 1024)]);
+    expect(await read(huge, await encoded(one))).toEqual([]);
+    expect((await decodeBatches(huge))[0]?.headers).toHaveProperty(UNREADABLE_BATCH);
+    expect(budget.isSpent).toBe(false);
+    expect(await read(await encoded(one))).toEqual(['2']);
+  });
+
+  it('does not make millions of records of a few kilobytes', async () => {
+    const bomb = batchOf('gzip', leastRecords(5_000_000), 5_000_000);
+    expect(bomb.length).toBeLessThan(200_000);
+    const before = process.memoryUsage().heapUsed;
+    expect((await decodeBatches(bomb)).length).toBeLessThanOrEqual(20_000);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024 * 1024);
+  });
+
+  it('does not believe a record that says it is shorter or longer than it is', async () => {
+    for (const length of [0, 2, 10, 126]) {
+      const batch = await encoded(one, 5);
+      batch[61] = length;
+      const [record] = await decodeBatches(batch);
+      expect(record?.headers).toHaveProperty(UNREADABLE_BATCH);
+    }
   });
 
   it('takes header names that objects have for what they are', async () => {

@@ -5,6 +5,16 @@ export class ByteReader {
     private at = 0,
   ) {}
 
+  get position(): number {
+    return this.at;
+  }
+
+  /** Goes on to a place that was not passed yet. Throws a RangeError for another one. */
+  goTo(at: number): void {
+    if (!(at >= this.at && at <= this.buffer.length)) throw new RangeError('Not where it should end');
+    this.at = at;
+  }
+
   int8(): number {
     const value = this.buffer.readInt8(this.at);
     this.at += 1;

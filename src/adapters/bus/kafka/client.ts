@@ -8,13 +8,13 @@ import kafkajs, {
 } from 'kafkajs';
 import { settlesWithin } from '../../../application/timing.js';
 import { Sockets } from './sockets.js';
-import { installCodecs } from './codecs.js';
 import { installFetchDecoder } from './fetch-decoder.js';
 import { installIdleTimerFix } from './idle-timer.js';
 import { installEncoder } from './encoder.js';
 import { installProduceEncoder } from './produce-encoder.js';
 import type { KafkaSasl, ResolvedOptions } from './options.js';
 import { installTopicIds } from './topic-ids.js';
+import { installCodecs } from './unfolding.js';
 
 /** Short: this adapter does the long retrying itself, where it can say so in health(). */
 export const RETRY: RetryOptions = {

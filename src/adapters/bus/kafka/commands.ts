@@ -1,4 +1,5 @@
 import type { KafkaMessage } from 'kafkajs';
+import { UNREADABLE_BATCH, UNREADABLE_RECORD } from './record-batch-decoder.js';
 import type { CommandChannel, CommandMessage } from '../../../application/ports/bus.js';
 
 /** A record as the port knows it. */
@@ -9,5 +10,8 @@ export function toCommand(
 ): CommandMessage {
   const { key, value, headers = {}, offset, timestamp } = message;
   const position = { ...place, offset: Number(offset), timestamp: Number(timestamp) };
-  return { channel, key, value, headers, position };
+  const command = { channel, key, value, headers, position };
+  // A producer may send such a header, too: then it is one as any other.
+  const unreadable = key === null ? (headers[UNREADABLE_BATCH] ?? headers[UNREADABLE_RECORD]) : undefined;
+  return unreadable === undefined ? command : { ...command, unreadable: String(unreadable) };
 }

@@ -49,6 +49,13 @@ export interface MetadataArguments {
   readonly allowAutoTopicCreation?: boolean;
 }
 
+export interface FetchArguments {
+  readonly topics: readonly {
+    readonly topic: string;
+    readonly partitions: readonly { readonly partition: number; readonly fetchOffset: string }[];
+  }[];
+}
+
 export interface ConsumerGroup {
   memberId: string | null;
   readonly cluster: object;
@@ -71,7 +78,9 @@ export const DecoderClass = load('kafkajs/src/protocol/decoder') as new (buffer:
 export const metadataDefinition = load(
   'kafkajs/src/protocol/requests/metadata',
 ) as ProtocolDefinition<MetadataArguments>;
-export const fetchDefinition = load('kafkajs/src/protocol/requests/fetch') as ProtocolDefinition<object>;
+export const fetchDefinition = load(
+  'kafkajs/src/protocol/requests/fetch',
+) as ProtocolDefinition<FetchArguments>;
 export const produceDefinition = load(
   'kafkajs/src/protocol/requests/produce',
 ) as ProtocolDefinition<ProduceArguments>;

@@ -1,5 +1,7 @@
-import { decompress } from './codecs.js';
+import { Pacer } from '../../../application/pacing.js';
 import { ByteReader } from './byte-reader.js';
+import { TooMuch } from './codecs.js';
+import { MAX_UNFOLDED_BYTES, unfolding } from './unfolding.js';
 
 /** A header that was sent several times holds an array; null: sent without a value. */
 export type RecordHeaders = Record<string, Buffer | null | (Buffer | null)[]>;
@@ -20,6 +22,46 @@ export interface DecodedRecord {
 
 /** The header of a record that stands for a batch that cannot be read; its value says why. */
 export const UNREADABLE_BATCH = 'unreadable-batch';
+/** The header of a record without a key, in place of one that cannot be taken as it is; its value says why. */
+export const UNREADABLE_RECORD = 'unreadable-record';
+
+/** So many records are read of one answer. What is left comes with the next one. */
+const MAX_RECORD_COUNT = 20_000;
+/** A record with more headers is not taken. */
+const MAX_HEADER_COUNT = 10_000;
+/** A longer name is that of no header that anybody asks for. */
+const MAX_HEADER_NAME_BYTES = 256;
+
+/**
+ * How much may be held of one answer to a fetch: a few kilobytes can stand for gigabytes of records, and a hundred such
+ * batches come in one answer.
+ */
+export class FetchBudget {
+  readonly pacer = new Pacer();
+  private usedBytes = 0;
+  private leftRecords = MAX_RECORD_COUNT;
+
+  /** Nothing was unfolded yet: what is too much now will always be. */
+  get isWhole(): boolean {
+    return this.usedBytes === 0;
+  }
+
+  get leftBytes(): number {
+    return MAX_UNFOLDED_BYTES - this.usedBytes;
+  }
+
+  get isSpent(): boolean {
+    return this.leftRecords <= 0 || this.leftBytes <= 0;
+  }
+
+  unfolded(bytes: number): void {
+    this.usedBytes += bytes;
+  }
+
+  takeRecord(): boolean {
+    return this.leftRecords-- > 0;
+  }
+}
 
 const BATCH_LENGTH_AT = 8;
 const MAGIC_AT = 16;
@@ -38,21 +80,28 @@ export function isFormatV2(batches: Buffer): boolean {
 }
 
 /**
- * The records of consecutive batches; the last one may be cut off, since a fetch is bounded in bytes. A batch that
- * cannot be read becomes one record without a key, whose value is the batch's raw bytes: a fetch that throws would be
- * repeated for ever, and hold its partition up.
+ * The records of consecutive batches from an offset on; the last one may be cut off, since a fetch is bounded in bytes.
+ * Those that the budget does not suffice for are left out, from the first one on. A batch that cannot be read becomes
+ * one record without a key, whose value is the batch's raw bytes: a fetch that throws would be repeated for ever, and
+ * hold its partition up.
  */
-export async function decodeBatches(batches: Buffer): Promise<DecodedRecord[]> {
+export async function decodeBatches(
+  batches: Buffer,
+  from = 0,
+  budget = new FetchBudget(),
+): Promise<DecodedRecord[]> {
   const records: DecodedRecord[] = [];
-  for (let at = 0; at + RECORDS_AT <= batches.length;) {
+  for (let at = 0; at + RECORDS_AT <= batches.length && !budget.isSpent;) {
     const end = at + BATCH_LENGTH_AT + 4 + batches.readInt32BE(at + BATCH_LENGTH_AT);
     if (end > batches.length || end < at + RECORDS_AT) break;
     const batch = batches.subarray(at, end);
     const before = records.length;
     try {
-      await decodeBatch(batch, records);
+      await decodeBatch(batch, from, budget, records);
     } catch (error) {
       records.length = before;
+      // There was not room enough for it now.
+      if (error instanceof TooMuch && !budget.isWhole) break;
       records.push(unreadable(batch, error));
     }
     at = end;
@@ -60,7 +109,12 @@ export async function decodeBatches(batches: Buffer): Promise<DecodedRecord[]> {
   return records;
 }
 
-async function decodeBatch(batch: Buffer, into: DecodedRecord[]): Promise<void> {
+async function decodeBatch(
+  batch: Buffer,
+  from: number,
+  budget: FetchBudget,
+  into: DecodedRecord[],
+): Promise<void> {
   const reader = new ByteReader(batch);
   const baseOffset = reader.int64();
   reader.bytes(ATTRIBUTES_AT - BATCH_LENGTH_AT); // length, leader's epoch, magic, checksum
@@ -74,38 +128,59 @@ async function decodeBatch(batch: Buffer, into: DecodedRecord[]): Promise<void> 
 
   const isControlRecord = (attributes & CONTROL) !== 0;
   const batchContext = { producerId, inTransaction: (attributes & TRANSACTIONAL) !== 0 };
-  const codec = attributes & CODEC_MASK;
-  const body = codec === 0 ? batch.subarray(RECORDS_AT) : await decompress(codec, batch.subarray(RECORDS_AT));
-  const records = new ByteReader(body);
+  const records = new ByteReader(await recordsOf(batch, attributes & CODEC_MASK, budget));
   for (let left = count; left > 0; left--) {
-    records.varint(); // the record's length
+    if (left % 64 === 0 && budget.pacer.isDue) await budget.pacer.pause();
+    const length = records.varint();
+    const end = records.position + length;
     records.int8();
     const timeDelta = records.varint();
     const time = (attributes & LOG_APPEND_TIME) !== 0 ? maxTime : baseTime + timeDelta;
-    const offset = String(baseOffset + records.varint());
-    const key = records.bytes(records.varint());
-    const value = records.bytes(records.varint());
-    const headers = decodeHeaders(records);
-    into.push({
-      magicByte: MAGIC,
-      attributes: 0,
-      timestamp: String(time),
-      offset,
-      key,
-      value,
-      headers,
-      isControlRecord,
-      batchContext,
-    });
+    const offset = baseOffset + records.varint();
+    if (offset >= from) {
+      if (!budget.takeRecord()) return;
+      const key = records.bytes(records.varint());
+      const value = records.bytes(records.varint());
+      const headers = decodeHeaders(records);
+      into.push({
+        magicByte: MAGIC,
+        attributes: 0,
+        timestamp: String(time),
+        offset: String(offset),
+        key: headers === null ? null : key,
+        value,
+        headers: headers ?? { [UNREADABLE_RECORD]: TOO_MANY_HEADERS },
+        isControlRecord,
+        batchContext,
+      });
+    }
+    records.goTo(end);
   }
 }
 
-/** One by one: kafkajs copies all headers for each, and a record can have a hundred thousand. */
-function decodeHeaders(records: ByteReader): RecordHeaders {
+async function recordsOf(batch: Buffer, codec: number, budget: FetchBudget): Promise<Buffer> {
+  const data = batch.subarray(RECORDS_AT);
+  if (codec === 0) return data;
+  const unfolded = await unfolding.unfold(codec, data, budget.leftBytes);
+  budget.unfolded(unfolded.length);
+  return unfolded;
+}
+
+const TOO_MANY_HEADERS = Buffer.from(`More than ${MAX_HEADER_COUNT} headers`);
+
+/**
+ * One by one: kafkajs copies all headers for each, and a record can have a hundred thousand. Null: so many that they
+ * are not read.
+ */
+function decodeHeaders(records: ByteReader): RecordHeaders | null {
   const headers: RecordHeaders = {};
-  for (let left = records.varint(); left > 0; left--) {
-    const name = records.text(records.varint());
+  const count = records.varint();
+  if (count > MAX_HEADER_COUNT) return null;
+  for (let left = count; left > 0; left--) {
+    const nameBytes = records.bytes(records.varint());
     const value = records.bytes(records.varint());
+    if (nameBytes === null || nameBytes.length > MAX_HEADER_NAME_BYTES) continue;
+    const name = nameBytes.toString();
     const before = Object.hasOwn(headers, name) ? headers[name] : undefined;
     if (Array.isArray(before)) before.push(value);
     else if (name === '__proto__') continue;

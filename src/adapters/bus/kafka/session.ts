@@ -7,7 +7,6 @@ import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
 import { deliver, type DeliveryContext } from './delivery.js';
 import { encodeLog } from './log-lives.js';
 import { rejoinAs } from './membership.js';
-import { UNREADABLE_BATCH } from './record-batch-decoder.js';
 import type { ResolvedOptions } from './options.js';
 import type { Positions } from './positions.js';
 import { TopicLives } from './topic-lives.js';
@@ -260,18 +259,14 @@ export class Session {
         else this.heldUp.set(place, problem);
       },
     };
-    for (const { offset, headers } of batch.messages) {
-      const reason = headers?.[UNREADABLE_BATCH];
-      if (reason !== undefined) {
-        options.logger.error(
-          { topic, partition, offset, reason: String(reason) },
-          'Batch cannot be read: handed on as one command without a key',
-        );
-      }
-    }
     const messages = batch.messages.map((message) =>
       toCommand(message, channel, { topic, partition, log: position.log }),
     );
+    for (const { unreadable: reason, position: at } of messages) {
+      if (reason === undefined) continue;
+      const { offset } = at;
+      options.logger.error({ topic, partition, offset, reason }, 'Cannot be read: a dead letter');
+    }
     try {
       for (const unit of splitIntoUnits(messages, options)) {
         if (!isHeld() || this.stopping.signal.aborted) return;
