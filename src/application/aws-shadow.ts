@@ -63,11 +63,27 @@ export function shadowDocument(channel: OutputChannel, replicaId: string, docume
 
 /** A refusal as AWS words it. */
 export function shadowRefusal(refusal: Refusal, replicaId: string): Refusal {
-  return refusal.code === 404 ? { ...refusal, message: noShadow(replicaId) } : refusal;
+  return { ...refusal, message: wordsOf(refusal.code, replicaId) ?? refusal.message };
 }
 
 function messageOf(value: JsonObject, replicaId: string): JsonValue {
-  return value['code'] === 404 ? noShadow(replicaId) : (value['message'] ?? '');
+  return wordsOf(value['code'], replicaId) ?? value['message'] ?? '';
+}
+
+/** Where AWS says it otherwise, or less. */
+function wordsOf(code: JsonValue | undefined, replicaId: string): string | undefined {
+  switch (code) {
+    case 403:
+      return 'Forbidden';
+    case 404:
+      return noShadow(replicaId);
+    case 413:
+      return 'The payload exceeds the maximum size allowed';
+    case 415:
+      return 'Unsupported documented encoding; supported encoding is UTF-8';
+    default:
+      return undefined;
+  }
 }
 
 function noShadow(replicaId: string): string {

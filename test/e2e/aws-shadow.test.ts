@@ -71,7 +71,7 @@ describe('the addresses of AWS IoT Device Shadow', () => {
     const first = (await rest.get(`${list}?pageSize=2`)).body as { results: string[]; nextToken: string };
     expect(first.results).toEqual(['config', 'firmware']);
     const second = (await rest.get(`${list}?pageSize=2&nextToken=${first.nextToken}`)).body;
-    expect(second).toEqual({ results: ['location'], nextToken: null, timestamp: expect.any(Number) });
+    expect(second).toEqual({ results: ['location'], timestamp: expect.any(Number) });
   });
 
   it('refuse as AWS does', async () => {

@@ -130,8 +130,8 @@ export class ThingsController {
       const page = rows.slice(0, limit);
       const last = rows.length > limit ? page.at(-1) : undefined;
       const results = page.map(({ deviceId }) => shadowOfReplica(deviceId).shadow);
-      const token = last === undefined ? null : Buffer.from(last.deviceId).toString('base64url');
-      return { position, body: { results, nextToken: token, timestamp: Math.floor(this.clock() / 1000) } };
+      const next = last && { nextToken: Buffer.from(last.deviceId).toString('base64url') };
+      return { position, body: { results, ...next, timestamp: Math.floor(this.clock() / 1000) } };
     });
   }
 
@@ -169,7 +169,10 @@ export class ThingsController {
     const isName = name === undefined || typeof name === 'string';
     const id = isName ? replicaOfShadow(thing, name) : null;
     if (id === null) {
-      this.refuse(reply, thing, { code: 400, message: 'Invalid thing or shadow name: of [A-Za-z0-9:._-]' });
+      this.refuse(reply, thing, {
+        code: 400,
+        message: 'Invalid thing or shadow name: of [A-Za-z0-9:._-], that of a shadow also of $',
+      });
     }
     return id;
   }

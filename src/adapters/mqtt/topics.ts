@@ -146,6 +146,8 @@ export class ShadowTopics implements Dialect {
     const [aws, things, thing = '', shadow, ...levels] = topic.split('/');
     if (aws !== '$aws' || things !== 'things' || shadow !== 'shadow') return [null, []];
     const isNamed = levels[0] === 'name' && levels.length > 2;
+    // An empty name is none: not that of the classic shadow, as it is in a query.
+    if (isNamed && levels[1] === '') return [null, []];
     return isNamed ? [replicaOfShadow(thing, levels[1]), levels.slice(2)] : [replicaOfShadow(thing), levels];
   }
 }

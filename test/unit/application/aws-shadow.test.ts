@@ -117,6 +117,15 @@ describe('a shadow document', () => {
       timestamp: s,
       clientToken: 't',
     });
+    for (const [code, message] of [
+      [403, 'Forbidden'],
+      [413, 'The payload exceeds the maximum size allowed'],
+      [415, 'Unsupported documented encoding; supported encoding is UTF-8'],
+    ] as const) {
+      expect(shown('update.rejected', { code, message: 'of ours', timestamp: ms }, id)).toMatchObject({
+        message,
+      });
+    }
     expect(shown('update.rejected', { code: 409, message: 'Version conflict', timestamp: ms }, id)).toEqual({
       code: 409,
       message: 'Version conflict',

@@ -146,6 +146,7 @@ describe('the topics of AWS IoT Device Shadow', () => {
     '$aws/things//shadow/update',
     '$aws/things/../shadow/update',
     '$aws/things/lamp/shadow/name/a b/update',
+    '$aws/things/lamp/shadow/name//update',
     '$aws/other/lamp/shadow/update',
   ])('take no command at %s', (topic) => {
     expect(shadows.commandOf(topic)).toBeNull();
