@@ -7,6 +7,7 @@ import { CommandIntake } from './adapters/bus/command-intake.strategy.js';
 import { guardRoutes } from './adapters/http/access.js';
 import { Connections } from './adapters/http/connections.js';
 import { Gate } from './adapters/http/gate.js';
+import { forOwnMachine } from './adapters/http/own-machine.js';
 import { quickGets } from './adapters/http/quick-gets.js';
 import { createHttpAdapter, RejectedFilter } from './adapters/http/server.js';
 import { BUS, OBSERVER } from './adapters/http/tokens.js';
@@ -36,7 +37,9 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
           rates: ratesOf(settings),
           onRefused: refused,
         });
-  const ahead = quickGets(settings.TOPIC_PREFIX, (deviceId) => reader?.getNow(deviceId) ?? null);
+  const quick = quickGets(settings.TOPIC_PREFIX, (deviceId) => reader?.getNow(deviceId) ?? null);
+  const isForOwnMachine = access === null && settings.ALLOW_UNAUTHENTICATED === 'off';
+  const ahead = isForOwnMachine ? forOwnMachine(quick) : quick;
   const adapter = createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead, settings.TOPIC_PREFIX, gate);
   if (gate !== null) guardRoutes(adapter.getInstance(), settings.TOPIC_PREFIX, refused);
   const app = await NestFactory.create<NestFastifyApplication>(

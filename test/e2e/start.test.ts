@@ -1,8 +1,19 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { runToExit, startService, temporaryFolder } from '../support/service.js';
+
+/** Of a GET that comes under this name. */
+function statusUnder(host: string, url: string, path = '/state/lamp-1'): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    get(url + path, { headers: { host } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    }).on('error', reject);
+  });
+}
 
 describe('a service that cannot start', () => {
   const folder = temporaryFolder();
@@ -55,6 +66,22 @@ describe('a service that cannot start', () => {
     try {
       const url = service.url.replace('0.0.0.0', '127.0.0.1');
       expect((await fetch(`${url}/state/lamp-1`)).status).toBe(404);
+      expect(await statusUnder('replica.example', url)).toBe(404);
+    } finally {
+      await service.stop();
+    }
+  });
+
+  it('on its own machine alone is reached by no name that a page from elsewhere could have', async () => {
+    const service = await startService({ DATA_DIR: join(folder.path, 'own'), ALLOW_UNAUTHENTICATED: '' });
+    try {
+      for (const [host, status] of [
+        ['127.0.0.1', 404],
+        ['localhost:3000', 404],
+        ['rebound.example', 403],
+      ] as const)
+        expect([host, await statusUnder(host, service.url)]).toEqual([host, status]);
+      expect(await statusUnder('rebound.example', service.url, '/health/live')).toBe(403);
     } finally {
       await service.stop();
     }
