@@ -9,7 +9,7 @@ describe('the addresses of AWS IoT Device Shadow', () => {
   let rest: RestClient;
 
   beforeAll(async () => {
-    service = await startService({ DATA_DIR: folder.path, AWS_SHADOW_TOPICS: 'on' });
+    service = await startService({ DATA_DIR: folder.path, AWS_SHADOW_TOPICS: 'on', PUBLISH_DOCUMENTS: 'on' });
     rest = new RestClient(service.url);
   });
   afterAll(async () => {
@@ -133,6 +133,11 @@ describe('the addresses of AWS IoT Device Shadow', () => {
     expect((await device.has(1, `${at}/update/rejected`))[0]).toMatchObject({ code: 409 });
     // Of the native form there is a delta for each report, too; here nothing was outstanding.
     expect(device.of(`${at}/update/delta`)).toHaveLength(1);
+    // The native topic is told of a delete by an empty document; AWS has none.
+    await device.client.subscribeAsync(`${at}/delete/+`, { qos: 1 });
+    await device.send(`${at}/delete`, '');
+    await device.has(1, `${at}/delete/accepted`);
+    expect(device.of(`${at}/update/documents`)).toHaveLength(3);
     await device.leave();
   });
 

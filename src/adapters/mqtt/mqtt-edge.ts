@@ -264,8 +264,7 @@ export class MqttEdge {
     if (channel === 'update.delta') this.deltas.cameBy(deviceId);
     if (this.sockets.size === 0) return;
     for (const dialect of this.dialects) {
-      // Without a value it is told that there is no replica any more.
-      const document = value === null ? '' : dialect.documentOf(channel, deviceId, value);
+      const document = dialect.documentOf(channel, deviceId, value);
       if (document === null) continue;
       this.broker.publish(messageOf(dialect.outputTopic(channel, deviceId), document), () => undefined);
     }

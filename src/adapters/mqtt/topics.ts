@@ -27,8 +27,12 @@ export interface Dialect {
   /** Null: no topic that takes commands, or no replica. */
   commandOf(topic: string): CommandTopic | null;
   outputTopic(channel: MqttChannel, replicaId: string): string;
-  /** Null: this document is not sent. */
-  documentOf(channel: MqttChannel, replicaId: string, document: string | Buffer): string | Buffer | null;
+  /** @param document null: there is no replica any more. @returns null: nothing is sent */
+  documentOf(
+    channel: MqttChannel,
+    replicaId: string,
+    document: string | Buffer | null,
+  ): string | Buffer | null;
   /**
    * The replica whose delta this filter asks for; null: none, or those of more than one, whose readers follow what
    * happens from now on.
@@ -51,8 +55,8 @@ export class Topics implements Dialect {
     return prefix === this.prefix && isReplicaId(device) ? device : null;
   }
 
-  documentOf(_channel: MqttChannel, _replicaId: string, document: string | Buffer): string | Buffer {
-    return document;
+  documentOf(_channel: MqttChannel, _replicaId: string, document: string | Buffer | null): string | Buffer {
+    return document ?? '';
   }
 
   commandOf(topic: string): CommandTopic | null {
@@ -133,8 +137,8 @@ export class ShadowTopics implements Dialect {
     return aws === '$aws' && things === 'things' ? replicaOfShadow(thing) : null;
   }
 
-  documentOf(channel: MqttChannel, replicaId: string, document: string | Buffer): string | null {
-    return shadowDocument(channel, replicaId, document.toString());
+  documentOf(channel: MqttChannel, replicaId: string, document: string | Buffer | null): string | null {
+    return document === null ? null : shadowDocument(channel, replicaId, document.toString());
   }
 
   deltaDeviceOf(filter: string): string | null {
