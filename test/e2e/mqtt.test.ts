@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFile, spawnSync } from 'node:child_process';
 import { connect } from 'node:net';
+import mqtt from 'mqtt';
 import { RestClient, until } from '../support/http.js';
 import { MqttPeer } from '../support/mqtt.js';
 import { runToExit, type Service, startService, temporaryFolder } from '../support/service.js';
@@ -176,6 +177,38 @@ describe('the MQTT edge', () => {
     socket.write(Buffer.from('100c00044d5154540402003c0000', 'hex'));
     socket.write(Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f]));
     await ended;
+  });
+
+  it('refuses client ids and filters that are longer than any of use', async () => {
+    const client = mqtt.connect(`mqtt://${service.mqtt}`, {
+      clientId: 'x'.repeat(1025),
+      protocolVersion: 4,
+      reconnectPeriod: 0,
+    });
+    const error = await new Promise((resolve) => client.once('error', resolve));
+    expect(error).toMatchObject({ code: 2 });
+    const device = await connected('x'.repeat(1024));
+    await expect(device.client.subscribeAsync(`state/${'x'.repeat(1020)}`)).rejects.toThrow('Subscribe');
+    await device.client.subscribeAsync(`state/${'x'.repeat(1018)}`);
+    await device.leave();
+  });
+
+  it('gives a client no more than 100 filters, also where it asks for them at once', async () => {
+    for (const clean of [true, false]) {
+      const device = await connected('greedy', { clean });
+      const filters = Array.from({ length: 150 }, (_, index) => `state/device-${index}/update/delta`);
+      // It is refused for those beyond.
+      await expect(device.client.subscribeAsync(filters, { qos: 1 })).rejects.toThrow('Subscribe');
+      const component = await connected('generous');
+      for (const index of [0, 100, 149, 99])
+        await component.send(`state/device-${index}/update`, { state: { reported: { clean } } });
+      await device.has(1, 'state/device-99/update/delta');
+      expect([...new Set(device.got.map(({ topic }) => topic))]).toEqual(
+        [0, 99].map((index) => `state/device-${index}/update/delta`),
+      );
+      await component.leave();
+      await device.leave();
+    }
   });
 
   it('keeps no publish for those who subscribe later', async () => {

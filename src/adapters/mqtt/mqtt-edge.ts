@@ -50,6 +50,9 @@ const MAX_SUBSCRIPTION_COUNT = 100;
 /** Where a publish goes that nobody is to get: a topic that nobody can subscribe to. */
 const NOWHERE = '$SYS/nowhere';
 const FAILED = 128;
+/** Longer client ids and filters are of no use here, and would be kept with their sessions. */
+const MAX_NAME_CHARACTERS = 1024;
+const IDENTIFIER_REJECTED = 2;
 
 /*
  * The broker numbers what it passes on, and a client that had a message gets none with a lower number. One of QoS 1 or 2
@@ -184,6 +187,8 @@ export class MqttEdge {
     client: Client,
     password: Readonly<Buffer | undefined>,
   ): Promise<AuthenticateError | null> {
+    if (client.id.length > MAX_NAME_CHARACTERS)
+      return Object.assign(new Error('The client id is too long'), { returnCode: IDENTIFIER_REJECTED });
     const caller = this.access === null ? null : await this.access.admit(client, password);
     if (caller instanceof Error) return caller;
     await this.sessions.begin(client, JSON.stringify(caller));
@@ -238,6 +243,7 @@ export class MqttEdge {
   }
 
   private maySubscribe(client: Client, filter: string): boolean {
+    if (filter.length > MAX_NAME_CHARACTERS) return false;
     // The broker's own topics, and shared subscriptions, which it does not know.
     const isOurs = filter.startsWith('$aws/') && this.dialects.some((one) => one.isReserved);
     if (filter.startsWith('$') && !isOurs) return false;

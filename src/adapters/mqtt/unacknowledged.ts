@@ -6,6 +6,9 @@ export interface Outgoing {
   readonly brokerCounter?: number;
   /** The client's number of it, once it is sent. */
   messageId?: number;
+  cmd?: string;
+  /** Whether it is sent again. */
+  dup?: boolean;
 }
 
 interface OfOne {
@@ -59,8 +62,10 @@ export class Unacknowledged {
     return packet;
   }
 
+  /** To be sent to a client that comes back, in the order in which they came. */
   stream(clientId: string): Readable {
-    return Readable.from([...(this.sessions.get(clientId)?.packets.values() ?? [])]);
+    const packets = [...(this.sessions.get(clientId)?.packets.values() ?? [])];
+    return Readable.from(packets.map((packet) => ({ ...packet, ...(wasSent(packet) ? { dup: true } : {}) })));
   }
 
   forget(clientId: string): void {
@@ -75,4 +80,8 @@ export class Unacknowledged {
     }
     return ofOne;
   }
+}
+
+function wasSent({ cmd, messageId }: Outgoing): boolean {
+  return cmd !== 'pubrel' && messageId !== undefined;
 }

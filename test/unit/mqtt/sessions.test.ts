@@ -76,11 +76,21 @@ describe('sessions', () => {
     expect(await waiting(client)).toEqual([first.brokerCounter]);
   });
 
+  it('say of what was sent that it is sent again', async () => {
+    const client = await come('c', ['#']);
+    const sent = await publish('a');
+    const waits = await publish('b');
+    await store().outgoingUpdate(client, { ...sent, messageId: 1 });
+    const again: object[] = [];
+    for await (const one of store().outgoingStream(client)) again.push(one);
+    expect(again).toEqual([{ ...sent, messageId: 1, dup: true }, waits]);
+  });
+
   it('keep the release of a message of QoS 2 in its place', async () => {
     const client = await come('c', ['#']);
     const packet = await publish('a');
     await store().outgoingUpdate(client, { ...packet, messageId: 1 });
-    await store().outgoingUpdate(client, { messageId: 1, cmd: 'pubrel' } as Outgoing);
+    await store().outgoingUpdate(client, { messageId: 1, cmd: 'pubrel' });
     const left: object[] = [];
     for await (const one of store().outgoingStream(client)) left.push(one);
     expect(left).toEqual([{ messageId: 1, cmd: 'pubrel' }]);
