@@ -22,7 +22,16 @@ import { FleetController } from './adapters/http/fleet.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { ProjectionsController } from './adapters/http/projections.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
-import { BUS, CLOCK, OBSERVER, PROJECTIONS, READ_MODEL, STORE } from './adapters/http/tokens.js';
+import {
+  BUS,
+  CLOCK,
+  DEVICE_RATES,
+  LIMIT_OBSERVER,
+  OBSERVER,
+  PROJECTIONS,
+  READ_MODEL,
+  STORE,
+} from './adapters/http/tokens.js';
 import { ThingsController } from './adapters/http/things.controller.js';
 import { TimeTravelController } from './adapters/http/time-travel.controller.js';
 import { openSqliteSnapshots } from './adapters/snapshots/sqlite/sqlite-snapshots.js';
@@ -40,6 +49,7 @@ import { Snapshots } from './application/snapshots.js';
 import { TimeTravel } from './application/time-travel.js';
 import { type Settings } from './config/settings.js';
 import { followingProviders } from './following.js';
+import { type Limits } from './limits.js';
 import { kafkaConnectionOf } from './kafka-settings.js';
 import { Metrics } from './observability/metrics.js';
 import { mqttBrokerProviders } from './mqtt-broker.module.js';
@@ -92,7 +102,13 @@ export class AppModule {
    * Its providers throw `SettingsError`, `EventStoreError` or `BusError`, in one line that names the variable, where
    * the service cannot start.
    */
-  static create(settings: Settings, logger: Logger, authenticator: Authenticator | null): DynamicModule {
+  static create(
+    settings: Settings,
+    logger: Logger,
+    metrics: Metrics,
+    authenticator: Authenticator | null,
+    limits: Limits,
+  ): DynamicModule {
     const options: ProcessOptions = {
       limits: {
         maxRequestBytes: settings.MAX_REQUEST_BYTES,
@@ -103,7 +119,6 @@ export class AppModule {
       publishDocuments: settings.PUBLISH_DOCUMENTS === 'on',
     };
     const clock = Date.now;
-    const metrics = new Metrics(logger);
     const locks = new DeviceLocks();
     const prefix = settings.TOPIC_PREFIX;
     const address = storeAddressOf(settings);
@@ -119,6 +134,8 @@ export class AppModule {
       { provide: CLOCK, useValue: clock },
       { provide: OBSERVER, useValue: metrics },
       { provide: REGISTRY, useValue: metrics.registry },
+      { provide: LIMIT_OBSERVER, useValue: metrics.limits },
+      { provide: DEVICE_RATES, useValue: limits.deviceRates },
       {
         provide: STORE,
         useFactory: () => openEventStore(address, { clock, logger }),
@@ -234,7 +251,11 @@ function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
     logger,
   };
   const { KAFKA_BROKERS } = settings;
-  if (KAFKA_BROKERS === undefined) return createInProcessBus(common);
+  if (KAFKA_BROKERS === undefined) {
+    // What comes is bounded at the edges, each of which may have so much on its way.
+    const maxQueueBytes = 2 * settings.MAX_IN_FLIGHT_BYTES;
+    return createInProcessBus({ ...common, maxQueueBytes, maxQueueCount: maxQueueBytes / 1024 });
+  }
   return createKafkaBus({
     ...common,
     ...kafkaConnectionOf({ ...settings, KAFKA_BROKERS }),

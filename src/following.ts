@@ -16,6 +16,7 @@ export function followingProviders(settings: Settings, metrics: Metrics): Provid
       provide: FOLLOWER_OPTIONS,
       useValue: {
         maxCount: settings.MAX_FOLLOWER_COUNT,
+        maxCallerCount: settings.MAX_FOLLOWERS_PER_CALLER_COUNT,
         waitingBytes: settings.FOLLOWER_WAITING_BYTES,
         stallMs: settings.FOLLOWER_STALL_MS,
       } satisfies FollowerOptions,

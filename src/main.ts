@@ -9,41 +9,54 @@ import { Connections } from './adapters/http/connections.js';
 import { Gate } from './adapters/http/gate.js';
 import { forOwnMachine } from './adapters/http/own-machine.js';
 import { quickGets } from './adapters/http/quick-gets.js';
+import { RequestLimits } from './adapters/http/request-limits.js';
 import { createHttpAdapter, RejectedFilter } from './adapters/http/server.js';
-import { BUS, OBSERVER } from './adapters/http/tokens.js';
+import { BUS } from './adapters/http/tokens.js';
 import { AppModule } from './app.module.js';
-import { Rates } from './application/access/rates.js';
+import { InFlight } from './application/access/in-flight.js';
 import { ReadReplica } from './application/read-replica.js';
 import { type Bus } from './application/ports/bus.js';
 import { readSettings, requireAuthentication, type Settings } from './config/settings.js';
+import { type Limits, makeLimits } from './limits.js';
 import { whyNotListening } from './listening.js';
 import { MqttListener } from './mqtt.module.js';
 import { createLogger, NestLogger } from './observability/logger.js';
-import { type Metrics } from './observability/metrics.js';
+import { Metrics } from './observability/metrics.js';
 import { openAccess } from './open-access.js';
 
+interface Started {
+  readonly app: NestFastifyApplication;
+  readonly connections: Connections;
+}
+
 /** Starts the service; resolves when it takes commands and requests. Throws where it cannot start. */
-async function start(settings: Settings, logger: Logger): Promise<NestFastifyApplication> {
+async function start(settings: Settings, logger: Logger): Promise<Started> {
   requireAuthentication(settings);
   const access = openAccess(settings, logger);
   let reader: ReadReplica | null = null;
-  let metrics: Metrics | null = null;
-  const refused = (code: 401 | 403 | 429 | 503): void => metrics?.accessRefused(code);
+  const metrics = new Metrics(logger);
+  const limits = makeLimits(settings);
+  const refused = (code: 401 | 403 | 503): void => metrics.accessRefused(code);
   const gate =
     access === null
       ? null
-      : new Gate(access, {
-          maxDiscardedBytes: settings.MAX_REQUEST_BYTES,
-          rates: ratesOf(settings),
-          onRefused: refused,
-        });
+      : new Gate(access, { maxDiscardedBytes: settings.MAX_REQUEST_BYTES, onRefused: refused });
   const quick = quickGets(settings.TOPIC_PREFIX, (deviceId) => reader?.getNow(deviceId) ?? null);
   const isForOwnMachine = access === null && settings.ALLOW_UNAUTHENTICATED === 'off';
-  const ahead = isForOwnMachine ? forOwnMachine(quick) : quick;
-  const adapter = createHttpAdapter(settings.MAX_REQUEST_BYTES, ahead, settings.TOPIC_PREFIX, gate);
+  const connections = connectionsOf(settings, metrics);
+  const adapter = createHttpAdapter({
+    maxRequestBytes: settings.MAX_REQUEST_BYTES,
+    arrivalMs: settings.ARRIVAL_TIMEOUT_MS,
+    prefix: settings.TOPIC_PREFIX,
+    ahead: isForOwnMachine ? forOwnMachine(quick) : quick,
+    gate,
+    limits: requestLimitsOf(settings, limits, metrics),
+    connections,
+    observer: metrics.limits,
+  });
   if (gate !== null) guardRoutes(adapter.getInstance(), settings.TOPIC_PREFIX, refused);
   const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.create(settings, logger, access),
+    AppModule.create(settings, logger, metrics, access, limits),
     adapter,
     {
       logger: new NestLogger(logger),
@@ -53,8 +66,7 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
   );
   try {
     reader = app.get(ReadReplica);
-    metrics = app.get<Metrics>(OBSERVER);
-    app.useGlobalFilters(new RejectedFilter(metrics));
+    app.useGlobalFilters(new RejectedFilter(metrics, metrics.limits));
     const description = describeApi();
     SwaggerModule.setup('docs', app, () => SwaggerModule.createDocument(app, description));
     app.connectMicroservice({ strategy: new CommandIntake(app.get<Bus>(BUS)) });
@@ -64,11 +76,29 @@ async function start(settings: Settings, logger: Logger): Promise<NestFastifyApp
     await app.close();
     throw error;
   }
-  return app;
+  return { app, connections };
 }
 
-function ratesOf({ MAX_REQUESTS_PER_SECOND_COUNT: perSecond }: Settings): Rates | null {
-  return perSecond === 0 ? null : new Rates(perSecond, () => performance.now());
+function connectionsOf(settings: Settings, metrics: Metrics): Connections {
+  return new Connections({
+    maxCount: settings.MAX_CONNECTION_COUNT,
+    maxAddressCount: settings.MAX_CONNECTIONS_PER_ADDRESS_COUNT,
+    stallMs: settings.FOLLOWER_STALL_MS,
+    observer: metrics.limits,
+  });
+}
+
+function requestLimitsOf(settings: Settings, limits: Limits, metrics: Metrics): RequestLimits {
+  const maxBytes = settings.MAX_IN_FLIGHT_BYTES;
+  return new RequestLimits({
+    rates: limits.callerRates,
+    inFlight: new InFlight(maxBytes),
+    maxCallerCount: settings.MAX_REQUESTS_IN_FLIGHT_COUNT,
+    // So that large requests of one caller leave room for others'.
+    maxCallerBytes: maxBytes / 2,
+    maxRequestBytes: settings.MAX_REQUEST_BYTES,
+    observer: metrics.limits,
+  });
 }
 
 function describeApi(): Omit<OpenAPIObject, 'paths'> {
@@ -84,8 +114,7 @@ function describeApi(): Omit<OpenAPIObject, 'paths'> {
 }
 
 /** The first signal finishes and commits the work in hand and ends with code 0; a second one ends at once. */
-function stopOnSignal(app: NestFastifyApplication, settings: Settings, logger: Logger): void {
-  const connections = new Connections(app.getHttpServer());
+function stopOnSignal({ app, connections }: Started, settings: Settings, logger: Logger): void {
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(1);
@@ -122,8 +151,9 @@ try {
     logger.fatal({ err: error }, 'A failure that nothing handles: stopping');
     process.exit(1);
   });
-  const app = await start(settings, logger);
-  stopOnSignal(app, settings, logger);
+  const started = await start(settings, logger);
+  stopOnSignal(started, settings, logger);
+  const { app } = started;
   const bus = settings.KAFKA_BROKERS === undefined ? 'in-process' : settings.KAFKA_BROKERS;
   // Not the connection string, which may hold a password; the store's own log lines name its host.
   const eventStore = settings.EVENTSTORE_CONNECTION_STRING === undefined ? 'SQLite' : 'EventStoreDB';

@@ -187,8 +187,20 @@ export class Settings {
   /** Desired and reported together, after the merge. */
   @Whole(64, 512 * KIB) MAX_STATE_BYTES: number = 32 * KIB;
   @Whole(64, 900 * KIB) MAX_REQUEST_BYTES: number = 128 * KIB;
-  /** Of each caller, by REST, with as many at once; 0: without bounds. */
+  /** Of each caller, by REST and MQTT, with as many at once; 0: without bounds. */
   @Whole(0, 1_000_000) MAX_REQUESTS_PER_SECOND_COUNT: number = 0;
+  /** Of each device, whoever sends them by REST and MQTT, with as many at once; 0: without bounds. */
+  @Whole(0, 1_000_000) MAX_DEVICE_COMMANDS_PER_SECOND_COUNT: number = 0;
+  /** Requests of one caller that wait for their answers, by REST. */
+  @Whole(1, 1_000_000) MAX_REQUESTS_IN_FLIGHT_COUNT: number = 1000;
+  /** What all that wait for their answers may take, by REST; by MQTT as much again. */
+  @Whole(4 * MIB, 64 * 1024 * MIB) MAX_IN_FLIGHT_BYTES: number = 32 * MIB;
+  /** The most HTTP connections that are open at once. */
+  @Whole(1, 1_000_000) MAX_CONNECTION_COUNT: number = 10_000;
+  /** Of one remote address, HTTP and MQTT each; 0: without bounds. */
+  @Whole(0, 1_000_000) MAX_CONNECTIONS_PER_ADDRESS_COUNT: number = 0;
+  /** How long what a client has begun to send may take to arrive. */
+  @Whole(100, 600_000) ARRIVAL_TIMEOUT_MS: number = 30_000;
   /** Levels of nesting in a section. */
   @Whole(1, 64) MAX_DEPTH_COUNT: number = 6;
 
@@ -213,6 +225,8 @@ export class Settings {
   @Whole(0, 600_000) SHUTDOWN_TIMEOUT_MS: number = 10_000;
   /** The most open event streams (SSE), of devices and of the fleet together. */
   @Whole(0, 1_000_000) MAX_FOLLOWER_COUNT: number = 1000;
+  /** Those of one caller that is known; 0: without bounds. */
+  @Whole(0, 1_000_000) MAX_FOLLOWERS_PER_CALLER_COUNT: number = 250;
   /** What may wait for one reader of an event stream, beside one event. */
   @Whole(KIB, 64 * MIB) FOLLOWER_WAITING_BYTES: number = 256 * KIB;
   /** A reader of an event stream that takes nothing of what waits for so long is ended. */
@@ -227,7 +241,7 @@ const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$|^MQTT_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(AWS_SHADOW|API_KEY|OIDC_|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEPTH|FOLLOWER|MQTT)|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(AWS_SHADOW|API_KEY|OIDC_|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEVICE|DEPTH|FOLLOWER|MQTT|IN_FLIGHT|CONNECTION)|ARRIVAL_|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.
@@ -307,11 +321,6 @@ export function requireAuthentication(settings: Settings): void {
     const by = settings.API_KEYS_FILE === undefined ? 'OIDC_ISSUER' : 'API_KEYS_FILE';
     if (isAllowed) throw new SettingsError(`ALLOW_UNAUTHENTICATED=on contradicts ${by}: unset one of them`);
     return;
-  }
-  if (settings.MAX_REQUESTS_PER_SECOND_COUNT > 0) {
-    throw new SettingsError(
-      'MAX_REQUESTS_PER_SECOND_COUNT needs API_KEYS_FILE or OIDC_ISSUER, which tell callers apart',
-    );
   }
   const why = reachedBy(settings);
   if (isAllowed || why === undefined) return;

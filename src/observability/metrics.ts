@@ -4,6 +4,7 @@ import { type CommandChannel } from '../application/ports/bus.js';
 import { type Observer } from '../application/ports/observer.js';
 import { type Replicas } from '../application/replicas.js';
 import { OutOfSyncMetrics } from './out-of-sync-metrics.js';
+import { LimitMetrics } from './limit-metrics.js';
 import { FollowerMetrics } from './follower-metrics.js';
 import { MqttMetrics } from './mqtt-metrics.js';
 import { ProjectionMetrics } from './projection-metrics.js';
@@ -19,6 +20,7 @@ const RETRY_LOG_MS = 10_000;
 export class Metrics implements Observer {
   readonly registry = new Registry();
   readonly followers: FollowerMetrics;
+  readonly limits: LimitMetrics;
   readonly mqtt: MqttMetrics;
   readonly projections: ProjectionMetrics;
   readonly outOfSync: OutOfSyncMetrics;
@@ -133,6 +135,7 @@ export class Metrics implements Observer {
       registers,
     });
     this.followers = new FollowerMetrics(this.registry);
+    this.limits = new LimitMetrics(this.registry, logger);
     this.mqtt = new MqttMetrics(this.registry, logger);
     this.projections = new ProjectionMetrics(this.registry, logger);
     this.outOfSync = new OutOfSyncMetrics(this.registry);

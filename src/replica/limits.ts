@@ -38,6 +38,11 @@ export function isReplicaId(id: string): boolean {
   return REPLICA_ID.test(id);
 }
 
+/** The device that a replica is of. */
+export function deviceOfReplica(replicaId: string): string {
+  return replicaId.split('/', 1)[0] ?? '';
+}
+
 /** What the ids of some replicas may begin with. */
 export function isIdPrefix(text: string): boolean {
   return text.length <= MAX_REPLICA_ID_BYTES && ID_PREFIX.test(text);

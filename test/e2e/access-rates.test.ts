@@ -52,7 +52,7 @@ describe('a service that bounds its callers', () => {
     let answer = await client.get('/metrics', { 'x-api-key': ops });
     while (answer.status === 429) answer = await client.get('/metrics', { 'x-api-key': ops });
     expect(answer.status).toBe(200);
-    expect(answer.text).toMatch(/_refusals_total\{code="429"\} \d/);
+    expect(answer.text).toMatch(/^replica_limited_total\{edge="http",limit="rate"\} [1-9]/m);
   });
 });
 

@@ -21,7 +21,7 @@ import { type HttpApp, startHttpApp } from '../support/http-app.js';
 import { ReplicaProcess } from '../support/replica-process.js';
 
 const STALL_MS = 2000;
-const options: FollowerOptions = { maxCount: 3, waitingBytes: 65_536, stallMs: STALL_MS };
+const options: FollowerOptions = { maxCallerCount: 0, maxCount: 3, waitingBytes: 65_536, stallMs: STALL_MS };
 /** Of each stream: from the start, and all that it can tell. */
 const STREAMS = [
   { kind: 'device', path: '/state/a/events', start: '-1.3' },

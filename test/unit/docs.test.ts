@@ -5,6 +5,7 @@ import { describe, expect, it } from '@jest/globals';
 import { getMetadataStorage } from 'class-validator';
 import { pino } from 'pino';
 import { type Action, type Reach, ROLES, RULES } from '../../src/application/access/rules.js';
+import { LIMITS } from '../../src/application/ports/limit-observer.js';
 import { COMMAND_CHANNELS, OUTPUT_CHANNELS } from '../../src/application/ports/bus.js';
 import { Replicas } from '../../src/application/replicas.js';
 import { MemoryEventStore } from '../../src/adapters/event-store/memory/memory-event-store.js';
@@ -163,6 +164,20 @@ describe('the table of docs/security.md', () => {
       ([address, action]) => action !== 'history' || !present.includes(String(address)),
     );
     expect(rows.sort(byText)).toEqual(real.sort(byText));
+  });
+});
+
+describe('the table of limits in docs/security.md', () => {
+  const rows = tableOf(read('docs/security.md'), 'What', 'Default', 'Setting', 'What the caller sees');
+
+  it('has every limit as it is counted, and no other', () => {
+    const counted = rows.map((row) => row[4] ?? '').filter((name) => name !== '–');
+    expect([...new Set(counted)].sort()).toEqual([...LIMITS].sort());
+  });
+
+  it('names settings that exist', () => {
+    const names = rows.map((row) => row[2] ?? '').filter((name) => name !== '–');
+    expect([...settingsOfClass().keys()]).toEqual(expect.arrayContaining(names));
   });
 });
 

@@ -1,17 +1,19 @@
 import { HttpStatus, Inject, Injectable } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { DEVICE_TOO_FAST, type Rates } from '../../application/access/rates.js';
 import { FORBIDDEN } from '../../application/access/rules.js';
 import { randomUUID } from 'node:crypto';
 import { type Answer } from '../../application/moments.js';
 import { type Bus, BusError, type CommandChannel, type Reply } from '../../application/ports/bus.js';
 import { EventStoreError } from '../../application/ports/event-store.js';
+import { type LimitObserver } from '../../application/ports/limit-observer.js';
 import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal, refusals } from '../../replica/commands.js';
 import { isObject, type JsonValue, own } from '../../replica/json.js';
-import { isReplicaId } from '../../replica/limits.js';
+import { deviceOfReplica, isReplicaId } from '../../replica/limits.js';
 import { maySend } from './access.js';
 import { etagOf, goneSignal, matchesEtag, sendDocument, sendRefusal } from './replies.js';
-import { BUS, OBSERVER } from './tokens.js';
+import { BUS, DEVICE_RATES, LIMIT_OBSERVER, OBSERVER } from './tokens.js';
 
 /** What a client sends that goes with the command, whatever bus carries it. */
 const FORWARDED: Readonly<Record<string, string>> = {
@@ -21,12 +23,17 @@ const FORWARDED: Readonly<Record<string, string>> = {
   traceparent: 'traceparent',
 };
 
+/** More commands of one device than there may be. */
+class OverRate extends Error {}
+
 /** How the controllers answer: commands by way of the bus, queries, and what went wrong. */
 @Injectable()
 export class Answers {
   constructor(
     @Inject(BUS) private readonly bus: Bus,
     @Inject(OBSERVER) private readonly observer: Observer,
+    @Inject(DEVICE_RATES) private readonly rates: Rates | null,
+    @Inject(LIMIT_OBSERVER) private readonly limits: LimitObserver,
   ) {}
 
   /** Sends a request's own body in as a command, and answers with what became of it. */
@@ -41,19 +48,24 @@ export class Answers {
     if (channel === 'update' && !maySend(request, deviceId, body)) return sendRefusal(reply, FORBIDDEN);
     const headers = this.headersOf(request, reply);
     try {
-      this.send(reply, await this.bus.request(channel, deviceId, body, headers));
+      this.send(reply, await this.request(channel, deviceId, body, headers));
     } catch (error) {
       sendRefusal(reply, this.faultOf(error));
     }
   }
 
-  /** Sends a command in, and gives its answer. Throws `BusError`. */
-  request(
+  /** Sends a command in, and gives its answer. Throws what {@link faultOf} knows. */
+  async request(
     channel: CommandChannel,
     deviceId: string,
     body: Buffer,
     headers: Readonly<Record<string, string>>,
   ): Promise<Reply> {
+    const device = deviceOfReplica(deviceId);
+    if (this.rates !== null && this.rates.take(device) > 0) {
+      this.limits.limited('http', 'device-rate', device);
+      throw new OverRate();
+    }
     return this.bus.request(channel, deviceId, body, headers);
   }
 
@@ -134,8 +146,9 @@ export class Answers {
     }
   }
 
-  /** Our fault, as an answer. */
+  /** Why a command got no answer, as an answer. */
   faultOf(error: unknown): Refusal {
+    if (error instanceof OverRate) return DEVICE_TOO_FAST;
     if (error instanceof BusError && error.code === 'reply-timeout') {
       const message =
         'No answer in time; the command may still take effect. Send it again with the same Idempotency-Key';

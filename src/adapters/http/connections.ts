@@ -1,28 +1,106 @@
-import { type IncomingMessage, type Server } from 'node:http';
+import { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
+import { networkOf } from '../../application/access/network.js';
+import { Places } from '../../application/access/places.js';
+import { type LimitObserver } from '../../application/ports/limit-observer.js';
 
 const IDLE_CHECK_MS = 50;
 
+export interface ConnectionsOptions {
+  /** Connections beyond are ended as they come. */
+  readonly maxCount: number;
+  /** The same, for those from one address; 0: without bounds. */
+  readonly maxAddressCount: number;
+  /** A client that takes not a byte of its answers for so long is cut. */
+  readonly stallMs: number;
+  readonly observer: LimitObserver;
+}
+
+/** What has not been taken of a connection's answers, and since when it is the same. */
+interface Stall {
+  readonly writtenBytes: number;
+  readonly queuedBytes: number;
+  readonly since: number;
+}
+
 /**
- * Ends connections when the service stops. Node closes those that rest between two requests, but waits for ever for
- * one that never sent any, which browsers open ahead of need.
+ * The open connections: bounded, cut where nobody reads the answers, and ended when the service stops. Node closes those
+ * that rest between two requests, but waits for ever for one that never sent any, which browsers open ahead of need.
  */
 export class Connections {
+  private readonly open = new Set<Socket>();
   private readonly unused = new Set<Socket>();
+  private readonly stalls = new Map<Socket, Stall>();
+  private readonly addresses: Places;
+  private server: Server | null = null;
 
-  constructor(private readonly server: Server) {
-    server.on('connection', (socket: Socket) => {
-      this.unused.add(socket);
-      socket.once('close', () => this.unused.delete(socket));
-    });
+  constructor(private readonly options: ConnectionsOptions) {
+    this.addresses = new Places(options.maxAddressCount);
+  }
+
+  watch(server: Server): void {
+    this.server = server;
+    server.on('connection', (socket: Socket) => this.accept(socket));
     server.on('request', ({ socket }: IncomingMessage) => this.unused.delete(socket));
+    const timer = setInterval(() => this.cutStalled(), Math.max(10, this.options.stallMs / 4)).unref();
+    server.on('close', () => clearInterval(timer));
   }
 
   /** Closes what carries no request now, and after so many milliseconds what still does. */
   close(graceMs: number): void {
     for (const socket of this.unused) socket.destroy();
     // Node does so once; those that carry a request now come to rest a moment later.
-    setInterval(() => this.server.closeIdleConnections(), IDLE_CHECK_MS).unref();
-    setTimeout(() => this.server.closeAllConnections(), graceMs).unref();
+    setInterval(() => this.server?.closeIdleConnections(), IDLE_CHECK_MS).unref();
+    setTimeout(() => this.server?.closeAllConnections(), graceMs).unref();
   }
+
+  private accept(socket: Socket): void {
+    const { maxCount, observer } = this.options;
+    const address = networkOf(socket.remoteAddress ?? '');
+    const isFull = this.open.size >= maxCount;
+    if (isFull || !this.addresses.take(address)) {
+      observer.limited('http', isFull ? 'connections' : 'address-connections', address);
+      socket.destroy();
+      return;
+    }
+    this.open.add(socket);
+    this.unused.add(socket);
+    socket.once('close', () => {
+      this.addresses.give(address);
+      for (const group of [this.open, this.unused, this.stalls]) group.delete(socket);
+    });
+  }
+
+  private cutStalled(): void {
+    const now = performance.now();
+    for (const socket of this.open) {
+      const { writableLength } = socket;
+      // One that has a time-out of its own is an event stream, which is told when it ends.
+      if (writableLength === 0 || (socket.timeout ?? 0) > 0) {
+        this.stalls.delete(socket);
+        continue;
+      }
+      const queuedBytes = queueOf(socket);
+      const { bytesWritten } = socket;
+      const before = this.stalls.get(socket);
+      if (before?.writtenBytes !== bytesWritten || before.queuedBytes !== queuedBytes) {
+        this.stalls.set(socket, { writtenBytes: bytesWritten, queuedBytes, since: now });
+      } else if (now - before.since >= this.options.stallMs) {
+        this.options.observer.limited('http', 'slow', networkOf(socket.remoteAddress ?? ''));
+        socket.destroy();
+      }
+    }
+  }
+}
+
+/** What the system has not taken of the write in hand; Node's own time-outs look at it, too. */
+function queueOf(socket: Socket): number {
+  const { _handle } = socket as Socket & { readonly _handle?: { readonly writeQueueSize?: number } };
+  return _handle?.writeQueueSize ?? 0;
+}
+
+/** Whether an answer has begun on the connection, into which nothing else may be written. */
+export function isAnswering(socket: Socket): boolean {
+  const { _httpMessage } = socket as Socket & { readonly _httpMessage?: ServerResponse | null };
+  return _httpMessage?.headersSent === true;
 }

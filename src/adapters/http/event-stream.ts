@@ -1,17 +1,21 @@
 import { type BeforeApplicationShutdown, Inject, Injectable } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type ServerResponse } from 'node:http';
+import { Places } from '../../application/access/places.js';
+import { nameOf } from '../../application/access/rules.js';
 import { EventStoreError } from '../../application/ports/event-store.js';
 import {
   type FollowerEnd,
   type FollowerObserver,
   type StreamKind,
 } from '../../application/ports/follower-observer.js';
+import { type LimitObserver } from '../../application/ports/limit-observer.js';
 import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal } from '../../replica/commands.js';
-import { isStillKnown } from './gate.js';
+import { callerOf, isStillKnown } from './gate.js';
 import { onClose, sendRefusal, sendStopping } from './replies.js';
-import { FOLLOWER_OBSERVER, FOLLOWER_OPTIONS, OBSERVER } from './tokens.js';
+import { leaveFlight } from './request-limits.js';
+import { FOLLOWER_OBSERVER, FOLLOWER_OPTIONS, LIMIT_OBSERVER, OBSERVER } from './tokens.js';
 
 export interface EventStreamOptions {
   /** The most that may wait for one reader, beside one event. */
@@ -185,23 +189,33 @@ const TOO_MANY: Refusal = {
   code: 503,
   message: 'Too many open event streams (MAX_FOLLOWER_COUNT)',
 };
+const TOO_MANY_OF_CALLER: Refusal = {
+  code: 429,
+  message: 'Too many open event streams of this caller (MAX_FOLLOWERS_PER_CALLER_COUNT)',
+};
 
 export interface FollowerOptions extends EventStreamOptions {
   /** The most event streams that are open at once, of devices and of the fleet together. */
   readonly maxCount: number;
+  /** The most of one caller that is known; 0: without bounds. */
+  readonly maxCallerCount: number;
 }
 
 /** All open event streams: they are counted, bounded, and ended when the service stops. */
 @Injectable()
 export class EventStreams implements BeforeApplicationShutdown {
   private readonly open = { device: new Set<EventStream>(), fleet: new Set<EventStream>() };
+  private readonly callers: Places;
   private isStopping = false;
 
   constructor(
     @Inject(FOLLOWER_OPTIONS) private readonly options: FollowerOptions,
     @Inject(OBSERVER) private readonly observer: Observer,
     @Inject(FOLLOWER_OBSERVER) private readonly followers: FollowerObserver,
-  ) {}
+    @Inject(LIMIT_OBSERVER) private readonly limits: LimitObserver,
+  ) {
+    this.callers = new Places(options.maxCallerCount);
+  }
 
   countOf(kind: StreamKind): number {
     return this.open[kind].size;
@@ -223,7 +237,19 @@ export class EventStreams implements BeforeApplicationShutdown {
   ): Promise<void> {
     if (this.isStopping) return sendStopping(reply);
     const { device, fleet } = this.open;
-    if (device.size + fleet.size >= this.options.maxCount) return sendRefusal(reply, TOO_MANY);
+    const { raw } = reply.request;
+    const caller = callerOf(raw);
+    const who = caller === undefined ? null : nameOf(caller);
+    if (device.size + fleet.size >= this.options.maxCount) {
+      this.limits.limited('http', 'streams', who ?? '');
+      return sendRefusal(reply, TOO_MANY);
+    }
+    if (who !== null && !this.callers.take(who)) {
+      this.limits.limited('http', 'caller-streams', who);
+      return sendRefusal(reply, TOO_MANY_OF_CALLER);
+    }
+    // It has bounds of its own, and no answer to wait for.
+    leaveFlight(raw);
     const stream = new EventStream(reply, this.options);
     this.open[kind].add(stream);
     try {
@@ -237,6 +263,7 @@ export class EventStreams implements BeforeApplicationShutdown {
       if (!stream.signal.aborted) this.fail(stream, error);
     } finally {
       this.open[kind].delete(stream);
+      if (who !== null) this.callers.give(who);
       this.followers.followerEnded(kind, stream.endReason ?? 'left');
     }
   }

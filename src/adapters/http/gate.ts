@@ -1,10 +1,8 @@
 import { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
-import { type Rates } from '../../application/access/rates.js';
 import { type Caller } from '../../application/access/rules.js';
 import { type Authentication, type Authenticator, UNKNOWN } from '../../application/ports/authenticator.js';
 import { type Refusal } from '../../replica/commands.js';
-import { rejectedDocument } from '../../replica/documents.js';
-import { JSON_TYPE } from './replies.js';
+import { refuse } from './refuse.js';
 
 const UNAUTHENTICATED: Refusal = {
   code: 401,
@@ -13,11 +11,6 @@ const UNAUTHENTICATED: Refusal = {
 const UNAVAILABLE: Refusal = {
   code: 503,
   message: 'Tokens cannot be checked now: the issuer does not answer',
-};
-
-const TOO_MANY: Refusal = {
-  code: 429,
-  message: 'Too many requests of this caller (MAX_REQUESTS_PER_SECOND_COUNT)',
 };
 
 const CALLER = Symbol('caller');
@@ -56,9 +49,7 @@ export function isStranger(request: IncomingMessage): boolean {
 export interface GateOptions {
   /** The most of a refused request's body that is read, and thrown away, so that its connection can be used again. */
   readonly maxDiscardedBytes: number;
-  /** How much each caller may ask for; null: without bounds. */
-  readonly rates: Rates | null;
-  readonly onRefused: (code: 401 | 429 | 503) => void;
+  readonly onRefused: (code: 401 | 503) => void;
 }
 
 /**
@@ -90,19 +81,12 @@ export class Gate {
     next: RequestListener,
   ): void {
     const asked = request as Asked;
-    const isForAll = isOpen(request);
     if (!answer.ok) {
-      if (!isForAll) return this.refuse(request, response, ...refusalOf(answer));
+      if (!isOpen(request)) return this.refuse(request, response, ...refusalOf(answer));
       asked[STRANGER] = true;
       return next(request, response);
     }
-    const { caller } = answer;
-    const waitMs = isForAll ? 0 : (this.options.rates?.take(`${caller.role} ${caller.id}`) ?? 0);
-    if (waitMs > 0) {
-      const seconds = String(Math.ceil(waitMs / 1000));
-      return this.refuse(request, response, TOO_MANY, { 'retry-after': seconds });
-    }
-    asked[CALLER] = caller;
+    asked[CALLER] = answer.caller;
     next(request, response);
   }
 
@@ -112,22 +96,8 @@ export class Gate {
     refusal: Refusal,
     headers: Readonly<Record<string, string>>,
   ): void {
-    this.options.onRefused(refusal.code as 401 | 429 | 503);
-    if (response.destroyed) return;
-    const body = rejectedDocument(refusal, Date.now());
-    response.writeHead(refusal.code, {
-      ...headers,
-      'content-type': JSON_TYPE,
-      'content-length': Buffer.byteLength(body),
-      // Of a body that may be long nothing is read.
-      ...(this.isShort(request) ? {} : { connection: 'close' }),
-    });
-    response.end(body);
-  }
-
-  private isShort({ headers }: IncomingMessage): boolean {
-    if (headers['transfer-encoding'] !== undefined) return false;
-    return Number(headers['content-length'] ?? 0) <= this.options.maxDiscardedBytes;
+    this.options.onRefused(refusal.code as 401 | 503);
+    refuse(request, response, refusal, headers, this.options.maxDiscardedBytes);
   }
 }
 
@@ -140,7 +110,7 @@ function refusalOf({
 }
 
 /** What tells a supervisor that the service is there, and no more than that. */
-function isOpen({ method, url = '' }: IncomingMessage): boolean {
+export function isOpen({ method, url = '' }: IncomingMessage): boolean {
   if (method !== 'GET' && method !== 'HEAD') return false;
   const path = url.split('?', 1)[0];
   return path === '/health/live' || path === '/health/ready';

@@ -11,8 +11,8 @@ export function sendDocument(reply: FastifyReply, status: number, document: stri
 
 /** @param clientToken that of the request, where it could be read */
 export function sendRefusal(reply: FastifyReply, refusal: Refusal, clientToken?: string): void {
-  // A 503 can be tried again soon; the client is told when.
-  if (refusal.code === 503) void reply.header('retry-after', '1');
+  // These can be tried again soon; the client is told when.
+  if (refusal.code === 503 || refusal.code === 429) void reply.header('retry-after', '1');
   sendDocument(reply, refusal.code, rejectedDocument(refusal, Date.now(), clientToken));
 }
 

@@ -5,50 +5,86 @@ import {
   createServer,
   type IncomingMessage,
   type RequestListener,
-  type Server,
   type ServerResponse,
+  STATUS_CODES,
 } from 'node:http';
 import { type Socket } from 'node:net';
+import { networkOf } from '../../application/access/network.js';
+import { type Limit, type LimitObserver } from '../../application/ports/limit-observer.js';
 import { type Observer } from '../../application/ports/observer.js';
+import { type Refusal } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
+import { type Connections, isAnswering } from './connections.js';
 import { type Gate } from './gate.js';
 import { sendRefusal, sendStopping } from './replies.js';
+import { MAX_HEADER_COUNT, type RequestLimits, whoAsks } from './request-limits.js';
 
-/** How long a whole request may take to arrive. */
-const REQUEST_TIMEOUT_MS = 60_000;
+/** The most of the head of a request: its line, which has the URL, and its headers. */
+const MAX_HEAD_BYTES = 16 * 1024;
+/** What was refused may take so long to read why, before its connection goes. */
+const LINGER_MS = 1000;
 /** How long a connection may rest between two requests. Longer than common load balancers do, which must end it first. */
 const KEEP_ALIVE_MS = 72_000;
 
 /** Answers a request there and then, and tells whether it did. Never throws. */
 export type AnswersAhead = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-/**
- * Fastify, set up so that a body reaches the command's own reader as the bytes that were sent.
- *
- * @param maxRequestBytes a larger body is refused before it is read: 413
- * @param prefix first part of the paths of replicas
- * @param ahead is offered every request before Fastify sees it, until the service stops
- * @param gate lets requests in; null: everyone's
- */
-export function createHttpAdapter(
-  maxRequestBytes: number,
-  ahead: AnswersAhead,
-  prefix: string,
-  gate: Gate | null,
-): FastifyAdapter {
+export interface HttpOptions {
+  /** A larger body is refused before it is read: 413. */
+  readonly maxRequestBytes: number;
+  /** How long the head of a request may take to arrive, and the whole of it; then 408. */
+  readonly arrivalMs: number;
+  /** First part of the paths of replicas. */
+  readonly prefix: string;
+  /** Is offered every request before Fastify sees it, until the service stops. */
+  readonly ahead: AnswersAhead;
+  /** Lets requests in; null: everyone's. */
+  readonly gate: Gate | null;
+  readonly limits: RequestLimits;
+  readonly connections: Connections;
+  readonly observer: LimitObserver;
+}
+
+/** Fastify, set up so that a body reaches the command's own reader as the bytes that were sent. */
+export function createHttpAdapter(options: HttpOptions): FastifyAdapter {
+  const { maxRequestBytes, arrivalMs, prefix, ahead, gate, limits, connections, observer } = options;
   const named = new RegExp(`^/${prefix}/([^/?]+)/name/([^/?]+)(?=[/?]|$)`);
   let isClosing = false;
   const adapter = new FastifyAdapter({
     serverFactory: (handler: RequestListener) => {
-      const server = createServer();
-      const serve: RequestListener = (request, response) => {
-        if (isClosing || !ahead(request, response)) handler(request, response);
+      const server = createServer({
+        maxHeaderSize: MAX_HEAD_BYTES,
+        headersTimeout: arrivalMs,
+        requestTimeout: arrivalMs,
+        connectionsCheckingInterval: Math.max(10, Math.min(arrivalMs / 4, 5000)),
+        keepAliveTimeout: KEEP_ALIVE_MS,
+      });
+      // One more than may be, so that it is seen that there are more.
+      server.maxHeadersCount = MAX_HEADER_COUNT + 1;
+      const guard = (next: RequestListener): RequestListener =>
+        limits.first(gate === null ? next : gate.guard(next));
+      const serve = (handle: RequestListener): RequestListener => {
+        const held = limits.hold(handle);
+        return guard(
+          limits.pace((request, response) => {
+            if (isClosing || !ahead(request, response)) held(request, response);
+          }),
+        );
       };
-      if (gate === null) server.on('request', serve);
-      else listenBehind(gate, server, serve);
-      // Fastify sets these on servers of its own alone.
-      server.requestTimeout = REQUEST_TIMEOUT_MS;
-      server.keepAliveTimeout = KEEP_ALIVE_MS;
+      server.on('request', serve(handler));
+      // Whoever asks before it sends a body, or expects what there is not, is told nothing either before it is known.
+      server.on(
+        'checkContinue',
+        serve((request, response) => {
+          response.writeContinue();
+          handler(request, response);
+        }),
+      );
+      server.on(
+        'checkExpectation',
+        guard((_request, response) => response.writeHead(417, { connection: 'close' }).end()),
+      );
+      connections.watch(server);
       return server;
     },
     // A named replica is routed as any other, by its whole id.
@@ -57,11 +93,12 @@ export function createHttpAdapter(
     // Idle keep-alive connections must not hold up a stop.
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 512 },
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Fastify sets these, too, though on servers of its own alone.
+    requestTimeout: arrivalMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
     // Answered below, as every other refusal.
     return503OnClosing: false,
-    clientErrorHandler: refuseRaw,
+    clientErrorHandler: (error, socket) => refuseRaw(error, socket, observer),
     // A path that cannot even be routed never comes to Nest's filter.
     frameworkErrors: (error: FastifyError, _request: unknown, reply: FastifyReply) => {
       const tooLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH';
@@ -78,6 +115,12 @@ export function createHttpAdapter(
     if (!isClosing) return done();
     sendStopping(reply);
   });
+  instance.addHook('onRequest', (request, reply, done) => {
+    const coding = request.headers['content-encoding'];
+    if (coding === undefined || coding.toLowerCase() === 'identity') return done();
+    // What it would become, nobody knows before it has.
+    sendRefusal(reply.header('accept-encoding', 'identity'), COMPRESSED);
+  });
   instance.removeAllContentTypeParsers();
   // JSON alone: a browser sends it to another origin only after asking, which a form or plain text does not need.
   for (const type of ['application/json', /^application\/[\w.-]+\+json/]) {
@@ -91,35 +134,47 @@ export function createHttpAdapter(
   return adapter;
 }
 
-/** Whoever asks before it sends a body, or expects what there is not, is told nothing either before it is known. */
-function listenBehind(gate: Gate, server: Server, serve: RequestListener): void {
-  server.on('request', gate.guard(serve));
-  server.on(
-    'checkContinue',
-    gate.guard((request, response) => {
-      response.writeContinue();
-      serve(request, response);
-    }),
-  );
-  server.on(
-    'checkExpectation',
-    gate.guard((_request, response) => response.writeHead(417, { connection: 'close' }).end()),
-  );
-}
+const COMPRESSED: Refusal = { code: 415, message: 'A compressed body is not read: send it as it is' };
+
+/** What Node says of a request that it could not read, by its code. */
+const UNREADABLE: Readonly<Record<string, Refusal & { readonly limit: Limit }>> = {
+  HPE_HEADER_OVERFLOW: {
+    code: 431,
+    message: `The URL and the headers are larger than ${MAX_HEAD_BYTES} bytes`,
+    limit: 'size',
+  },
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: { code: 413, message: 'The chunk extensions are too large', limit: 'size' },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    code: 408,
+    message: 'The request did not arrive in time (ARRIVAL_TIMEOUT_MS)',
+    limit: 'slow',
+  },
+};
+const NOT_HTTP: Refusal = { code: 400, message: 'The request is not valid HTTP' };
 
 /** What is not even HTTP gets an answer in HTTP, and its connection ends. */
-function refuseRaw(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
-  const body = rejectedDocument({ code: 400, message: 'The request is not valid HTTP' }, Date.now());
+function refuseRaw(error: Error & { code?: string }, socket: Socket, observer: LimitObserver): void {
+  const known = UNREADABLE[error.code ?? ''];
+  if (known !== undefined) observer.limited('http', known.limit, networkOf(socket.remoteAddress ?? ''));
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || isAnswering(socket)) {
+    socket.destroy();
+    return;
+  }
+  const { code, message } = known ?? NOT_HTTP;
+  const body = rejectedDocument({ code, message }, Date.now());
   socket.end(
-    `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${code} ${STATUS_CODES[code]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
 /** Every error leaves as a rejected document. */
 @Catch()
 export class RejectedFilter implements ExceptionFilter {
-  constructor(private readonly observer: Observer) {}
+  constructor(
+    private readonly observer: Observer,
+    private readonly limits: LimitObserver,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     // Health checks have an answer of their own, and so does whatever else has one ready.
@@ -138,6 +193,7 @@ export class RejectedFilter implements ExceptionFilter {
       sendRefusal(reply, { code: 500, message: 'Internal error' });
       return;
     }
+    if (status === 413) this.limits.limited('http', 'size', whoAsks(reply.request.raw));
     sendRefusal(reply, { code: status, message: messageOf(status, error) });
   }
 }

@@ -179,7 +179,7 @@ export class ThingsController {
 
   private refuse(reply: FastifyReply, replicaId: string, refusal: Refusal): void {
     void reply.header('x-amzn-errortype', ERROR_TYPES[refusal.code] ?? 'InternalFailureException');
-    if (refusal.code === 503) return sendRefusal(reply, refusal);
+    if (refusal.code === 503 || refusal.code === 429) return sendRefusal(reply, refusal);
     const worded = shadowRefusal(refusal, replicaId);
     const document = rejectedDocument(worded, this.clock());
     sendDocument(reply, refusal.code, shadowDocument('get.rejected', replicaId, document) ?? '');

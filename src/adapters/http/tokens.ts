@@ -6,6 +6,9 @@ export const OBSERVER = Symbol('observer');
 /** Null: this process keeps no read model. */
 export const READ_MODEL = Symbol('read model');
 export const PROJECTIONS = Symbol('projections');
+/** How many commands a second each device may be sent; null: without bounds. */
+export const DEVICE_RATES = Symbol('device rates');
+export const LIMIT_OBSERVER = Symbol('limit observer');
 export const FOLLOWER_OPTIONS = Symbol('follower options');
 export const FOLLOWER_OBSERVER = Symbol('follower observer');
 /** The client of an MQTT broker; null: there is none. */

@@ -1,9 +1,17 @@
+import { type Refusal } from '../../replica/commands.js';
+
+/** What is told of a command beyond the rate of its device. */
+export const DEVICE_TOO_FAST: Refusal = {
+  code: 429,
+  message: 'Too many commands of this device (MAX_DEVICE_COMMANDS_PER_SECOND_COUNT)',
+};
+
 /** More callers than this are looked through for such as may be forgotten. */
 const SWEEP_COUNT = 10_000;
 
 /**
  * Bounds how many requests a second each caller may make, on the average, with as many at once as there may be in a
- * second. What is refused does not count.
+ * second: within any time there are no more than fit into it and a second besides.
  */
 export class Rates {
   /** By caller: until when what it has asked for would have taken, one request after the other. */
@@ -19,16 +27,25 @@ export class Rates {
     this.intervalMs = 1000 / perSecond;
   }
 
-  /** 0: the request may go on. More: so many milliseconds later it might. */
+  /** 0: the request may go on. More: it may not, and does not count; so many milliseconds later it might. */
   take(caller: string): number {
+    return this.ask(caller, false);
+  }
+
+  /** Counts the request, which must wait for so many milliseconds before it goes on. Those of a caller stay in order. */
+  reserve(caller: string): number {
+    return this.ask(caller, true);
+  }
+
+  private ask(caller: string, isPatient: boolean): number {
     const now = this.clock();
     const until = Math.max(this.busyUntil.get(caller) ?? now, now) + this.intervalMs;
     // Rounded, since a second holds no whole number of some intervals.
-    const lateMs = Math.round((until - now - 1000) * 1000) / 1000;
-    if (lateMs > 0) return lateMs;
+    const lateMs = Math.max(0, Math.round((until - now - 1000) * 1000) / 1000);
+    if (lateMs > 0 && !isPatient) return lateMs;
     this.busyUntil.set(caller, until);
     if (this.busyUntil.size > this.sweepCount) this.sweep(now);
-    return 0;
+    return lateMs;
   }
 
   /** Callers that have their whole second again. */

@@ -104,6 +104,11 @@ export interface Caller {
   readonly devices: readonly string[];
 }
 
+/** By what callers are told apart, where somebody counts what they do. */
+export function nameOf({ role, id }: Caller): string {
+  return `${role} ${id}`;
+}
+
 /** Whether there is anything at all that the caller may do so. */
 export function mayEver(caller: Caller, action: Action): boolean {
   return RULES[caller.role][action] !== 'none';

@@ -47,6 +47,44 @@ describe('rates of callers', () => {
     expect(rates.take('late')).toBe(0);
   });
 
+  it('let who is patient wait for its turn, in order, and count it', () => {
+    const rates = new Rates(2, clock);
+    const waits = Array.from({ length: 5 }, () => rates.reserve('a'));
+    expect(waits).toEqual([0, 0, 500, 1000, 1500]);
+    expect(rates.take('a')).toBe(2000);
+    now += 1999;
+    expect(rates.take('a')).toBe(1);
+    now += 1;
+    expect(rates.take('a')).toBe(0);
+  });
+
+  it('are never more in any time than fit into it and a second besides, patient or not', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 20 }),
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 400 }), fc.boolean()), { maxLength: 300 }),
+        fc.integer({ min: 1, max: 5000 }),
+        (perSecond, asked, windowMs) => {
+          now = 0;
+          const rates = new Rates(perSecond, clock);
+          const gone: number[] = [];
+          for (const [pause, isPatient] of asked) {
+            now += pause;
+            const wait = isPatient ? rates.reserve('a') : rates.take('a');
+            if (isPatient || wait === 0) gone.push(now + wait);
+          }
+          // Those that wait go after those that went before.
+          expect(gone).toEqual([...gone].sort((a, b) => a - b));
+          const most = Math.ceil((perSecond * windowMs) / 1000) + perSecond;
+          for (const [index, time] of gone.entries()) {
+            const within = gone.slice(index).filter((later) => later < time + windowMs - 0.01).length;
+            expect(within).toBeLessThanOrEqual(most);
+          }
+        },
+      ),
+    );
+  });
+
   it('are never more than twice the count in any second', () => {
     fc.assert(
       fc.property(

@@ -22,6 +22,13 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   PORT: 3000,
   HOST: '127.0.0.1',
   MAX_REQUESTS_PER_SECOND_COUNT: 0,
+  MAX_DEVICE_COMMANDS_PER_SECOND_COUNT: 0,
+  MAX_REQUESTS_IN_FLIGHT_COUNT: 1000,
+  MAX_IN_FLIGHT_BYTES: 32 * 1024 * 1024,
+  MAX_CONNECTION_COUNT: 10_000,
+  MAX_CONNECTIONS_PER_ADDRESS_COUNT: 0,
+  MAX_FOLLOWERS_PER_CALLER_COUNT: 250,
+  ARRIVAL_TIMEOUT_MS: 30_000,
   OIDC_ROLE_CLAIM: 'role',
   OIDC_DEVICES_CLAIM: 'devices',
   OIDC_TIMEOUT_MS: 5000,
@@ -150,6 +157,15 @@ describe('settings', () => {
     ['DATABASE_READ_TIMEOUT_MS', '99', '100'],
     ['ALLOW_UNAUTHENTICATED', 'yes', 'on or off'],
     ['MAX_REQUESTS_PER_SECOND_COUNT', '-1', '0'],
+    ['MAX_DEVICE_COMMANDS_PER_SECOND_COUNT', '-1', '0'],
+    ['MAX_REQUESTS_IN_FLIGHT_COUNT', '0', '1'],
+    ['MAX_IN_FLIGHT_BYTES', '1000', '4194304'],
+    ['MAX_CONNECTION_COUNT', '0', '1'],
+    ['MAX_CONNECTIONS_PER_ADDRESS_COUNT', '-1', '0'],
+    ['MAX_FOLLOWERS_PER_CALLER_COUNT', '-1', '0'],
+    ['ARRIVAL_TIMEOUT_MS', '99', '100'],
+    ['ARRIVAL_TIMEOUT', '99', 'no such setting'],
+    ['MAX_CONNECTIONS_COUNT', '99', 'no such setting'],
     ['OIDC_ISSUER', 'http://issuer.example', 'https://'],
     ['OIDC_ISSUER', 'issuer.example', 'https://'],
     ['OIDC_TIMEOUT_MS', '0', '100'],
@@ -311,12 +327,8 @@ describe('a service without authentication', () => {
     expect(complaint).not.toContain('secret');
   });
 
-  it('has no callers that could be bounded', () => {
-    const bounded = { MAX_REQUESTS_PER_SECOND_COUNT: '5' };
-    expect(complaintOf(bounded)).toContain(
-      'MAX_REQUESTS_PER_SECOND_COUNT needs API_KEYS_FILE or OIDC_ISSUER',
-    );
-    expect(complaintOf({ ...bounded, API_KEYS_FILE: 'keys' })).toBe('');
+  it('tells callers apart by their addresses', () => {
+    expect(complaintOf({ MAX_REQUESTS_PER_SECOND_COUNT: '5' })).toBe('');
   });
 
   it('has MQTT on by default without Kafka', () => {
