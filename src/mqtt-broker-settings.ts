@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BrokerClientOptions } from './adapters/mqtt/broker-client.js';
-import { type Settings, SettingsError } from './config/settings.js';
+import { mqttGroupOf, type Settings, SettingsError } from './config/settings.js';
 import { fileOf } from './setting-files.js';
 
 const CLIENT_ID_FILE = 'mqtt-client-id';
@@ -14,10 +14,11 @@ export function brokerOptionsOf(
   const { protocol, hostname, port, username: user, password: word } = new URL(settings.MQTT_URL);
   const username = settings.MQTT_USERNAME ?? (user === '' ? undefined : decodeURIComponent(user));
   const password = settings.MQTT_PASSWORD ?? (word === '' ? undefined : decodeURIComponent(word));
-  const group = settings.MQTT_SHARED === 'on' ? settings.MQTT_GROUP : null;
+  const group = mqttGroupOf(settings);
+  const withShadowTopics = settings.AWS_SHADOW_TOPICS === 'on';
   // Of the subscriptions, since a session of before would go on with those that it had.
   const suffix = createHash('sha256')
-    .update(JSON.stringify([group, settings.TOPIC_PREFIX]))
+    .update(JSON.stringify([group, settings.TOPIC_PREFIX, ...(withShadowTopics ? ['$aws'] : [])]))
     .digest('hex')
     .slice(0, 6);
   const ca = fileOf(settings, 'MQTT_TLS_CA_FILE');
@@ -33,6 +34,7 @@ export function brokerOptionsOf(
     clientId: settings.MQTT_CLIENT_ID ?? `${idIn(settings.DATA_DIR)}-${suffix}`,
     group,
     prefix: settings.TOPIC_PREFIX,
+    withShadowTopics,
     maxRequestBytes: settings.MAX_REQUEST_BYTES,
     sessionMs: settings.MQTT_SESSION_MS,
     shutdownMs: settings.SHUTDOWN_TIMEOUT_MS,

@@ -32,10 +32,8 @@ export function shadowDocument(channel: OutputChannel, replicaId: string, docume
   const value = JSON.parse(document) as JsonObject;
   switch (channel) {
     case 'update.delta': {
-      const { state, metadata, ...rest } = value;
-      if (!isObject(state) || isEmpty(state)) return null;
-      const { changed: _, ...stamp } = rest;
-      return JSON.stringify({ ...stamped(stamp), state, metadata: inSeconds(metadata) });
+      const { state } = value;
+      return isObject(state) && !isEmpty(state) ? deltaOf(value) : null;
     }
     case 'update.documents':
       return JSON.stringify({
@@ -59,6 +57,15 @@ export function shadowDocument(channel: OutputChannel, replicaId: string, docume
           : { ...stamped(value), metadata: inSeconds(value['metadata']) },
       );
   }
+}
+
+/** What AWS has no message for: that nothing is outstanding any more, for a broker that keeps a delta until it is told. */
+export function emptyShadowDelta(document: string): string {
+  return deltaOf(JSON.parse(document) as JsonObject);
+}
+
+function deltaOf({ state = {}, metadata, changed: _, ...rest }: JsonObject): string {
+  return JSON.stringify({ ...stamped(rest), state, metadata: inSeconds(metadata) });
 }
 
 /** A refusal as AWS words it. */

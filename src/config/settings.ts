@@ -138,11 +138,15 @@ export class Settings {
   @IsOptional()
   @Matches(/^[\x21-\x7e]{1,128}$/, { message: 'must be 1 to 128 printable ASCII characters' })
   MQTT_CLIENT_ID?: string;
-  /** Whether commands are taken by a shared subscription, as several instances must; off: by an ordinary one. */
-  @OneOf('on', 'off') MQTT_SHARED: string = 'on';
-  /** The group of the shared subscription: instances that share it share the commands. */
+  /**
+   * Whether commands are taken by a shared subscription, as several instances must; off: by an ordinary one. Absent: on
+   * with EventStoreDB, which several instances may share, and with MQTT_GROUP.
+   */
+  @IsOptional() @OneOf('on', 'off') MQTT_SHARED?: string;
+  /** The group of the shared subscription: instances that share it share the commands. Absent: device-state-replica. */
+  @IsOptional()
   @Matches(/^[^\s/+#]{1,100}$/, { message: 'must be 1 to 100 characters, none of them a space, /, + or #' })
-  MQTT_GROUP: string = 'device-state-replica';
+  MQTT_GROUP?: string;
   /** How long that broker is to keep what comes for this instance while it is away. */
   @Whole(1000, 2_592_000_000) MQTT_SESSION_MS: number = 86_400_000;
   /** Whether the addresses of AWS IoT Device Shadow are served, too, by REST and MQTT. */
@@ -283,6 +287,9 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   if ((settings.MQTT_TLS_CERT_FILE === undefined) !== (settings.MQTT_TLS_KEY_FILE === undefined)) {
     problems.push('MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE go together');
   }
+  if (settings.MQTT_GROUP !== undefined && settings.MQTT_SHARED === 'off') {
+    problems.push('MQTT_GROUP needs MQTT_SHARED=on');
+  }
   for (const name of OF_MQTT_URL) {
     if (given[name] === undefined) continue;
     if (settings.MQTT_URL === undefined) problems.push(`${name} needs MQTT_URL`);
@@ -305,6 +312,15 @@ export function isMqttOn(settings: Settings): boolean {
   // A cluster's devices have a broker, or are to be let in deliberately.
   const hasAnother = settings.KAFKA_BROKERS !== undefined || settings.MQTT_URL !== undefined;
   return !hasAnother;
+}
+
+/** The group in which commands of an MQTT broker are shared; null: this instance takes all of them. */
+export function mqttGroupOf(settings: Settings): string | null {
+  const { MQTT_SHARED, MQTT_GROUP, EVENTSTORE_CONNECTION_STRING } = settings;
+  // What SQLite keeps has one instance.
+  const mayBeSeveral = MQTT_GROUP !== undefined || EVENTSTORE_CONNECTION_STRING !== undefined;
+  const isShared = MQTT_SHARED === undefined ? mayBeSeveral : MQTT_SHARED === 'on';
+  return isShared ? (MQTT_GROUP ?? 'device-state-replica') : null;
 }
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/i;
@@ -371,6 +387,8 @@ const OPTIONAL = [
   'MQTT_TLS_CERT_FILE',
   'MQTT_TLS_KEY_FILE',
   'MQTT_CLIENT_ID',
+  'MQTT_SHARED',
+  'MQTT_GROUP',
   'KAFKA_TLS_CA_FILE',
   'KAFKA_TLS_CERT_FILE',
   'KAFKA_TLS_KEY_FILE',

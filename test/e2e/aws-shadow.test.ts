@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type IClientOptions } from 'mqtt';
 import { RestClient, until } from '../support/http.js';
+import {
+  describeWithMosquitto,
+  type Mosquitto,
+  startMosquitto,
+  untilBrokerIsUsed,
+} from '../support/mosquitto.js';
 import { MqttPeer } from '../support/mqtt.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
@@ -109,15 +116,61 @@ describe('the addresses of AWS IoT Device Shadow', () => {
     }
   });
 
-  it('carry a device’s flow by MQTT, with documents in the form of AWS', async () => {
-    const device = await MqttPeer.connect(service.mqtt, { clientId: 'thing' });
-    const at = '$aws/things/thing/shadow';
-    await device.client.subscribeAsync([`${at}/update/#`, `${at}/get/+`], { qos: 1 });
+  it('do not open the other addresses to what is no JSON', async () => {
+    expect((await send('POST', '/state/x/update', { state: {} })).status).toBe(415);
+  });
+});
+
+/** The topics, in one of the forms that they are served in. */
+function servesTopics(isWithMosquitto: boolean, versions: readonly (4 | 5)[]): void {
+  const folder = temporaryFolder();
+  let mosquitto: Mosquitto | null = null;
+  let service: Service;
+
+  beforeAll(async () => {
+    mosquitto = isWithMosquitto ? await startMosquitto() : null;
+    service = await startService({
+      DATA_DIR: folder.path,
+      AWS_SHADOW_TOPICS: 'on',
+      PUBLISH_DOCUMENTS: 'on',
+      ...(mosquitto === null ? {} : { MQTT_URL: mosquitto.url }),
+    });
+    if (mosquitto !== null) await untilBrokerIsUsed(service);
+  });
+  afterAll(async () => {
+    await service.stop();
+    await mosquitto?.remove();
+    folder.remove();
+  });
+
+  const connected = (clientId: string, options: IClientOptions = {}): Promise<MqttPeer> =>
+    MqttPeer.connect(mosquitto?.address ?? service.mqtt, { clientId, ...options });
+  const desire = async (path: string, desired: object): Promise<void> => {
+    const response = await fetch(`${service.url}/things/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ state: { desired } }),
+    });
+    expect(response.status).toBe(200);
+  };
+
+  it.each(
+    versions.flatMap((version) => [
+      [version, 'the classic shadow', 'shadow', 'shadow'] as const,
+      [version, 'a named shadow', 'shadow/name/config', 'shadow?name=config'] as const,
+    ]),
+  )('carry, in version %i, the flow of %s, in the form of AWS', async (version, name, below, path) => {
+    const thing = `thing-${version}-${name.split(' ')[1]}`;
+    const at = `$aws/things/${thing}/${below}`;
+    const device = await connected(thing, { protocolVersion: version });
+    await device.client.subscribeAsync(`${at}/#`, { qos: 1 });
     await device.send(`${at}/update`, { state: { reported: { on: false } }, clientToken: 'd' });
     const [accepted] = await device.has(1, `${at}/update/accepted`);
     expect(accepted).toMatchObject({ version: 1, clientToken: 'd' });
     expect(accepted?.['timestamp']).toBeLessThan(1e11);
-    await send('POST', '/things/thing/shadow', { state: { desired: { on: true } } });
+    const [documents] = await device.has(1, `${at}/update/documents`);
+    expect(documents).toMatchObject({ previous: { state: {} }, current: { version: 1 } });
+    await desire(`${thing}/${path}`, { on: true });
     const [delta] = await device.has(1, `${at}/update/delta`);
     expect(delta).toEqual({
       state: { on: true },
@@ -128,31 +181,49 @@ describe('the addresses of AWS IoT Device Shadow', () => {
     await device.send(`${at}/update`, { state: { reported: { on: true } } });
     await device.has(3, `${at}/update/accepted`);
     await device.send(`${at}/get`, '');
-    expect((await device.has(1, `${at}/get/accepted`))[0]).toMatchObject({ version: 3 });
+    const [state] = await device.has(1, `${at}/get/accepted`);
+    expect(state).toMatchObject({ version: 3, state: { reported: { on: true } } });
+    expect(state).not.toHaveProperty('state.delta');
     await device.send(`${at}/update`, { state: { reported: {} }, version: 1 });
     expect((await device.has(1, `${at}/update/rejected`))[0]).toMatchObject({ code: 409 });
-    // Of the native form there is a delta for each report, too; here nothing was outstanding.
-    expect(device.of(`${at}/update/delta`)).toHaveLength(1);
-    // The native topic is told of a delete by an empty document; AWS has none.
-    await device.client.subscribeAsync(`${at}/delete/+`, { qos: 1 });
     await device.send(`${at}/delete`, '');
     await device.has(1, `${at}/delete/accepted`);
+    await device.send(`${at}/get`, '');
+    expect((await device.has(1, `${at}/get/rejected`))[0]).toMatchObject({
+      code: 404,
+      message: expect.stringContaining('No shadow exists with name'),
+    });
+    // Of the native form there is a delta for each report, too; here nothing was outstanding.
+    expect(
+      device.of(`${at}/update/delta`).filter((one) => Object.keys(one['state'] as object).length > 0),
+    ).toEqual([delta]);
+    // The native topic is told of a delete by an empty document; AWS has none.
     expect(device.of(`${at}/update/documents`)).toHaveLength(3);
     await device.leave();
   });
 
-  it('bring a device that comes back up to date', async () => {
+  it('bring a device that comes back up to date, and one that has nothing to do not', async () => {
     const topic = '$aws/things/away/shadow/name/config/update/delta';
-    for (const desired of [{ a: 1 }, { b: 2 }, { c: 3 }]) {
-      await send('POST', '/things/away/shadow?name=config', { state: { desired } });
-    }
-    const device = await MqttPeer.connect(service.mqtt, { clientId: 'away' });
+    for (const desired of [{ a: 1 }, { b: 2 }, { c: 3 }]) await desire('away/shadow?name=config', desired);
+    const device = await connected('away');
     await device.client.subscribeAsync(topic, { qos: 1 });
     expect((await device.has(1, topic))[0]).toMatchObject({ state: { a: 1, b: 2, c: 3 }, version: 3 });
+    await device.send('$aws/things/away/shadow/name/config/update', {
+      state: { reported: { a: 1, b: 2, c: 3 } },
+    });
+    await until('nothing is outstanding', async () => {
+      const late = await connected(`late-${Math.random()}`);
+      await late.client.subscribeAsync([topic, '$aws/things/away/shadow/name/config/get/accepted'], {
+        qos: 1,
+      });
+      await late.send('$aws/things/away/shadow/name/config/get', '');
+      await late.has(1, '$aws/things/away/shadow/name/config/get/accepted');
+      await late.leave();
+      return late.of(topic).length === 0;
+    });
     await device.leave();
   });
+}
 
-  it('do not open the other addresses to what is no JSON', async () => {
-    expect((await send('POST', '/state/x/update', { state: {} })).status).toBe(415);
-  });
-});
+describe('the topics of AWS IoT Device Shadow, of the service’s own broker', () => servesTopics(false, [4]));
+describeWithMosquitto('the topics of AWS IoT Device Shadow, on Mosquitto', () => servesTopics(true, [4, 5]));

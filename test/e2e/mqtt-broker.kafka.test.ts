@@ -3,7 +3,12 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { type EventStoreServer, startEventStoreServer } from '../support/eventstore-server/index.js';
 import { RestClient, until } from '../support/http.js';
 import { describeWithKafka } from '../support/kafka.js';
-import { describeWithMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import {
+  describeWithMosquitto,
+  type Mosquitto,
+  startMosquitto,
+  untilBrokerIsUsed,
+} from '../support/mosquitto.js';
 import { MqttPeer } from '../support/mqtt.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
@@ -32,10 +37,9 @@ describeWithMosquitto('two instances on Kafka, as clients of one Mosquitto', () 
           }),
         ),
       );
-      for (const { url } of services) {
-        await until('the broker is used', async () =>
-          (await new RestClient(url).get('/metrics')).text.includes('replica_mqtt_broker_up 1'),
-        );
+      for (const service of services) {
+        const { url } = service;
+        await untilBrokerIsUsed(service);
         await until(
           'it is ready',
           async () => (await new RestClient(url).get('/health/ready')).status === 200,

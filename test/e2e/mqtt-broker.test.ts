@@ -1,8 +1,12 @@
-import { execFile } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { type IClientOptions } from 'mqtt';
 import { RestClient, until } from '../support/http.js';
-import { describeWithMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import {
+  describeWithMosquitto,
+  type Mosquitto,
+  startMosquitto,
+  untilBrokerIsUsed,
+} from '../support/mosquitto.js';
 import { MqttPeer } from '../support/mqtt.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
@@ -16,15 +20,12 @@ describeWithMosquitto('the service as a client of Mosquitto', () => {
     service = await startService({
       DATA_DIR: folder.path,
       MQTT_URL: mosquitto.url,
+      MQTT_SHARED: 'on',
       MAX_REQUEST_BYTES: '4096',
     });
     rest = new RestClient(service.url);
-    await isUsable();
+    await untilBrokerIsUsed(service);
   };
-  const isUsable = (): Promise<void> =>
-    until('the broker is used', async () =>
-      /^replica_mqtt_broker_up 1$/m.test((await rest.get('/metrics')).text),
-    );
 
   beforeAll(async () => {
     mosquitto = await startMosquitto();
@@ -64,57 +65,21 @@ describeWithMosquitto('the service as a client of Mosquitto', () => {
     await until('it is logged', () => service.lines.some((line) => line.includes('"version":"5"')));
   });
 
-  it.each([4, 5] as const)(
-    'carries the flow from a component to a device, in version %i',
-    async (version) => {
-      const id = `lamp-${version}`;
-      const device = await connected(id, { protocolVersion: version });
-      const component = await connected(`panel-${version}`, { protocolVersion: version });
-      await device.client.subscribeAsync(`state/${id}/update/delta`, { qos: 1 });
-      await component.client.subscribeAsync(['state/+/update/accepted', 'state/+/get/+'], { qos: 1 });
-
-      await device.send(`state/${id}/update`, { state: { reported: { on: false } } });
-      await component.has(1, `state/${id}/update/accepted`);
-      await component.send(`state/${id}/update`, { state: { desired: { on: true } }, clientToken: 'p' });
-      await until('the delta', () =>
-        device.of(`state/${id}/update/delta`).some((one) => one['clientToken'] === 'p'),
-      );
-      const delta = device.of(`state/${id}/update/delta`).at(-1);
-      expect(delta).toMatchObject({ state: { on: true }, version: 2 });
-      await device.send(`state/${id}/update`, { state: { reported: { on: true } } });
-      const accepted = await component.has(3, `state/${id}/update/accepted`);
-      expect(accepted.map((one) => one['version'])).toEqual([1, 2, 3]);
-
-      await component.send(`state/${id}/get`, '');
-      const [state] = await component.has(1, `state/${id}/get/accepted`);
-      expect(state).toMatchObject({ state: { desired: { on: true }, reported: { on: true } }, version: 3 });
-      await device.leave();
-      await component.leave();
-    },
-  );
-
-  it.each([4, 5] as const)(
-    'carries the flow from a device to a component, in version %i',
-    async (version) => {
-      const id = `meter-${version}`;
-      const component = await connected(`watcher-${version}`, { protocolVersion: version });
-      await component.client.subscribeAsync(`state/${id}/#`, { qos: 1 });
-      const device = await connected(id, { protocolVersion: version });
-      await device.send(`state/${id}/update`, { state: { reported: { kwh: 5 } } });
-      const [delta] = await component.has(1, `state/${id}/update/delta`);
-      expect(delta).toMatchObject({ state: {}, changed: { reported: { kwh: 5 } } });
-      await device.send(`state/${id}/update`, 'no JSON');
-      await device.send(`state/${id}/update`, { state: { reported: { text: 'x'.repeat(5000) } } });
-      const rejected = await component.has(2, `state/${id}/update/rejected`);
-      expect(rejected.map(({ code }) => code)).toEqual([400, 413]);
-      await device.send(`state/${id}/delete`, '');
-      expect((await component.has(1, `state/${id}/delete/accepted`))[0]).toMatchObject({ version: 1 });
-      // No device ever gets what is no document.
-      expect(component.got.filter(({ topic, text }) => topic.endsWith('/delta') && text === '')).toEqual([]);
-      await device.leave();
-      await component.leave();
-    },
-  );
+  it('tells what was refused, and each answer, and never what is no document', async () => {
+    const component = await connected('watcher');
+    await component.client.subscribeAsync('state/meter/#', { qos: 1 });
+    const device = await connected('meter');
+    await device.send('state/meter/update', { state: { reported: { kwh: 5 } } });
+    await device.send('state/meter/update', 'no JSON');
+    await device.send('state/meter/update', { state: { reported: { text: 'x'.repeat(5000) } } });
+    const rejected = await component.has(2, 'state/meter/update/rejected');
+    expect(rejected.map(({ code }) => code)).toEqual([400, 413]);
+    await device.send('state/meter/delete', '');
+    expect((await component.has(1, 'state/meter/delete/accepted'))[0]).toMatchObject({ version: 1 });
+    expect(component.got.filter(({ topic, text }) => topic.endsWith('/delta') && text === '')).toEqual([]);
+    await device.leave();
+    await component.leave();
+  });
 
   it('serves the named replicas of a device', async () => {
     const device = await connected('named');
@@ -177,28 +142,35 @@ describeWithMosquitto('the service as a client of Mosquitto', () => {
     await asker.leave();
   });
 
-  it('gives a device that was away one delta with all that was asked for meanwhile, and none afterwards', async () => {
-    const topic = 'state/sleeper/update/delta';
-    const before = await connected('sleeper');
-    await before.client.subscribeAsync(topic, { qos: 1 });
-    await before.send('state/sleeper/update', { state: { reported: { a: 0, b: 0 } } });
-    await before.has(1, topic);
-    await before.leave();
+  it('does what bears the same message-id once, and sends back what marks it', async () => {
+    const device = await connected('once', { protocolVersion: 5 });
+    const marks: unknown[] = [];
+    device.client.on('message', (_, __, { properties }) => marks.push({ ...properties?.userProperties }));
+    await device.client.subscribeAsync('state/once/update/accepted', { qos: 1 });
+    const userProperties = { 'message-id': 'report-1', 'correlation-id': 'c-1', traceparent: '00-a' };
+    const send = (): Promise<unknown> =>
+      device.client.publishAsync('state/once/update', '{"state":{"reported":{"a":1}}}', {
+        qos: 1,
+        properties: { userProperties },
+      });
+    await send();
+    const [first] = await device.has(1, 'state/once/update/accepted');
+    await service.kill();
+    await start();
+    await send();
+    const [, second] = await device.has(2, 'state/once/update/accepted');
+    expect(second).toEqual(first);
+    expect(marks).toEqual(Array(2).fill({ 'correlation-id': 'c-1', traceparent: '00-a' }));
+    expect((await rest.get('/state/once')).body).toMatchObject({ version: 1 });
+    await device.leave();
+  });
 
-    await desire('sleeper', { a: 1 }, { b: 2 }, { c: 3, a: 4 });
-    const after = await connected('sleeper');
-    await after.client.subscribeAsync([topic, 'state/sleeper/get/accepted'], { qos: 1 });
-    await after.has(1, topic);
-    await after.send('state/sleeper/get', '');
-    await after.has(1, 'state/sleeper/get/accepted');
-    // The service may tell it again while it looks through what the broker has retained, as after each connection.
-    for (const delta of after.of(topic)) {
-      expect(delta).toMatchObject({ state: { a: 4, b: 2, c: 3 }, version: 4 });
-    }
-    await after.send('state/sleeper/update', { state: { reported: { a: 4, b: 2, c: 3 } } });
+  it('keeps the delta for those who come later, and no longer than something is outstanding', async () => {
+    const device = await connected('sleeper');
+    await desire('sleeper', { a: 1 }, { b: 2 });
+    await until('all is retained', async () => (await retainedOf('sleeper'))[0]?.['version'] === 2);
+    await device.send('state/sleeper/update', { state: { reported: { a: 1, b: 2 } } });
     await until('nothing is retained', async () => (await retainedOf('sleeper')).length === 0);
-    await after.leave();
-
     await desire('sleeper', { a: 5 });
     await until('it is retained again', async () => (await retainedOf('sleeper')).length === 1);
     await rest.delete('sleeper');
@@ -206,6 +178,7 @@ describeWithMosquitto('the service as a client of Mosquitto', () => {
       'nothing is retained of a deleted one',
       async () => (await retainedOf('sleeper')).length === 0,
     );
+    await device.leave();
   });
 
   it('after its own restart makes right what is retained', async () => {
@@ -258,7 +231,7 @@ describeWithMosquitto('the service as a client of Mosquitto', () => {
     await until('it is logged', () => service.lines.some((one) => one.includes(line)));
     await desire('patient', { n: 1 });
     await mosquitto.restart();
-    await isUsable();
+    await untilBrokerIsUsed(service);
     await until('the delta is told', () =>
       device.of('state/patient/update/delta').some((one) => one['version'] === 2),
     );
@@ -287,78 +260,18 @@ describeWithMosquitto('the service as a client of Mosquitto', () => {
     }
     await device.leave();
   });
-
-  describe('with the clients of Mosquitto', () => {
-    function run(program: string, ...args: string[]): Promise<string> {
-      const [host = '', port = ''] = mosquitto.address.split(':');
-      return new Promise((resolve, reject) =>
-        execFile(program, ['-h', host, '-p', port, ...args], { timeout: 90_000 }, (error, stdout) =>
-          error === null ? resolve(stdout) : reject(new Error(error.message)),
-        ),
-      );
-    }
-
-    it.each(['mqttv311', 'mqttv5'])('runs both flows, in %s', async (version) => {
-      const id = `pump-${version}`;
-      const publish = async (body: object): Promise<void> => {
-        const args = ['-V', version, '-t', `state/${id}/update`, '-q', '1', '-m', JSON.stringify(body)];
-        await run('mosquitto_pub', ...args);
-      };
-      const hears = run(
-        'mosquitto_sub',
-        '-V',
-        version,
-        '-t',
-        `state/${id}/update/accepted`,
-        '-q',
-        '1',
-        '-C',
-        '2',
-      );
-      await until('it listens', async () => {
-        await publish({ state: { reported: { speed: 1 } } });
-        const { body } = await rest.get(`/state/${id}`);
-        return body['version'] === 1 || (body['version'] as number) > 1;
-      });
-      await publish({ state: { desired: { speed: 3 } } });
-      const delta = await run(
-        'mosquitto_sub',
-        '-V',
-        version,
-        '-t',
-        `state/${id}/update/delta`,
-        '-q',
-        '1',
-        '-C',
-        '1',
-      );
-      expect(JSON.parse(delta)).toMatchObject({ state: { speed: 3 } });
-      await publish({ state: { reported: { speed: 3 } } });
-      await until('it is in sync', async () => {
-        const { body } = await rest.get(`/state/${id}`);
-        return (body['state'] as { reported?: { speed: number } }).reported?.speed === 3;
-      });
-      expect((await hears).trim().split('\n')).toHaveLength(2);
-      const args = ['-V', version, '-t', `state/${id}/get`, '-e', `state/${id}/get/accepted`, '-n'];
-      expect(JSON.parse(await run('mosquitto_rr', ...args))).toMatchObject({
-        state: { reported: { speed: 3 } },
-      });
-    });
-  });
 });
 
-describeWithMosquitto('one instance with an ordinary subscription (MQTT_SHARED=off)', () => {
+describeWithMosquitto('one instance, with an ordinary subscription', () => {
   const folder = temporaryFolder();
   let mosquitto: Mosquitto;
   let service: Service;
   let rest: RestClient;
 
   const start = async (): Promise<void> => {
-    service = await startService({ DATA_DIR: folder.path, MQTT_URL: mosquitto.url, MQTT_SHARED: 'off' });
+    service = await startService({ DATA_DIR: folder.path, MQTT_URL: mosquitto.url });
     rest = new RestClient(service.url);
-    await until('the broker is used', async () =>
-      (await rest.get('/metrics')).text.includes('replica_mqtt_broker_up 1'),
-    );
+    await untilBrokerIsUsed(service);
   };
 
   beforeAll(async () => {

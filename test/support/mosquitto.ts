@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe } from '@jest/globals';
-import { until } from './http.js';
-import { temporaryFolder } from './service.js';
+import { RestClient, until } from './http.js';
+import { type Service, temporaryFolder } from './service.js';
 
 /** Debian installs it where a user's path does not always lead. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin`;
@@ -31,6 +31,13 @@ export function describeWithMosquitto(name: string, suite: () => void): void {
   else describe.skip(`${name} (skipped: Debian’s mosquitto is missing)`, suite);
 }
 
+/** Waits until the service takes commands from its broker. */
+export async function untilBrokerIsUsed({ url }: Service): Promise<void> {
+  await until('the broker is used', async () =>
+    /^replica_mqtt_broker_up 1$/m.test((await new RestClient(url).get('/metrics')).text),
+  );
+}
+
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -40,24 +47,29 @@ export async function freePort(): Promise<number> {
 }
 
 /** @param extra lines of its configuration, in place of `allow_anonymous true` */
-export async function startMosquitto(
+export function startMosquitto(
   extra: (folder: string) => readonly string[] = () => ['allow_anonymous true'],
+): Promise<Mosquitto> {
+  return runMosquitto((folder, port) =>
+    [
+      `listener ${port} 127.0.0.1`,
+      'persistence true',
+      `persistence_location ${folder}/`,
+      ...extra(folder),
+    ].join('\n'),
+  );
+}
+
+/** @param configuration its text, for a folder of its own and a port that it must listen on */
+export async function runMosquitto(
+  configuration: (folder: string, port: number) => string,
 ): Promise<Mosquitto> {
   const folder = temporaryFolder();
   const port = await freePort();
   const config = join(folder.path, 'mosquitto.conf');
-  writeFileSync(
-    config,
-    [
-      `listener ${port} 127.0.0.1`,
-      'persistence true',
-      `persistence_location ${folder.path}/`,
-      // Started by root it would change to a user who may not read the folder.
-      ...(process.getuid?.() === 0 ? ['user root'] : []),
-      ...extra(folder.path),
-      '',
-    ].join('\n'),
-  );
+  // Started by root it would change to a user who may not read the folder.
+  const user = process.getuid?.() === 0 ? 'user root\n' : '';
+  writeFileSync(config, `${user}${configuration(folder.path, port)}\n`);
   let child: ChildProcess | null = null;
   let output = '';
   const start = async (): Promise<void> => {

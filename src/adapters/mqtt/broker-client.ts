@@ -6,10 +6,11 @@ import { type ReadReplica } from '../../application/read-replica.js';
 import { messageOf, settlesWithin } from '../../application/timing.js';
 import { BrokerCommands, MAX_IN_FLIGHT_COUNT, type Link } from './broker-commands.js';
 import { BrokerOutputs } from './broker-outputs.js';
+import { CommandSubscription } from './command-subscription.js';
 import { CurrentDeltas } from './current-deltas.js';
 import { OutputQueue } from './output-queue.js';
 import { RetainedDeltas } from './retained-deltas.js';
-import { Topics } from './topics.js';
+import { type Dialect, ShadowTopics, Topics } from './topics.js';
 
 export interface BrokerClientDependencies {
   readonly bus: Pick<Bus, 'request'>;
@@ -33,6 +34,8 @@ export interface BrokerClientOptions {
   readonly group: string | null;
   /** First level of every topic. */
   readonly prefix: string;
+  /** Whether the topics of AWS IoT Device Shadow are served, too. */
+  readonly withShadowTopics: boolean;
   readonly maxRequestBytes: number;
   /** How long the broker is asked to keep the session of a client that is away. */
   readonly sessionMs: number;
@@ -45,12 +48,20 @@ const RETRY_FIRST_MS = 200;
 const RETRY_LAST_MS = 10_000;
 /** A connection that stood for so long was none of several that fail one after the other. */
 const STOOD_MS = 10_000;
-const SUBSCRIBE_RETRY_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_S = 30;
 const CLOSE_MS = 2_000;
 /** Reason codes by which a broker says that it does not speak this version: that of 3.1.1, and that of 5. */
 const WRONG_VERSION = [1, 132];
+
+/** All that one dialect has. */
+interface Way {
+  readonly outputs: BrokerOutputs;
+  readonly retained: RetainedDeltas;
+  readonly subscription: CommandSubscription;
+  /** Why its commands are not taken, in one line. */
+  problem: string | null;
+}
 
 /**
  * The service as a client of a broker that is there already. It takes commands as a member of a shared subscription, in
@@ -59,15 +70,12 @@ const WRONG_VERSION = [1, 132];
 export class BrokerClient {
   private readonly client: MqttClient;
   private readonly commands: BrokerCommands;
-  private readonly outputs: BrokerOutputs;
   private readonly queue: OutputQueue;
-  private readonly retained: RetainedDeltas;
+  private readonly ways: readonly Way[];
   private readonly backoff = new Backoff(RETRY_FIRST_MS, RETRY_LAST_MS);
-  private readonly topics: Topics;
   private problem: string | null;
   private connectedAt: number | null = null;
   private lastError: string | null = null;
-  private retry: NodeJS.Timeout | undefined;
   /** The connection ends only to come back by the older version. */
   private isFallingBack = false;
   private isStopping = false;
@@ -76,9 +84,10 @@ export class BrokerClient {
     private readonly dependencies: BrokerClientDependencies,
     private readonly options: BrokerClientOptions,
   ) {
-    const { bus, reader, outOfSync, observer } = dependencies;
+    const { bus, reader, observer } = dependencies;
     this.problem = `${options.url} is not connected yet`;
-    this.topics = new Topics(options.prefix);
+    const topics = new Topics(options.prefix);
+    const dialects = [topics, ...(options.withShadowTopics ? [new ShadowTopics()] : [])];
     this.client = mqtt.connect(options.url, {
       manualConnect: true,
       clientId: options.clientId,
@@ -103,13 +112,14 @@ export class BrokerClient {
     });
     const deltas = new CurrentDeltas(reader);
     this.queue = new OutputQueue(this.client, observer);
-    this.outputs = new BrokerOutputs(this.queue, this.topics, deltas, { isAlone: options.isAlone });
-    this.retained = new RetainedDeltas(this.client, this.topics, this.outputs, outOfSync);
+    this.ways = dialects.map((dialect) => this.wayOf(dialect, deltas));
     this.commands = new BrokerCommands({
       bus,
-      topics: this.topics,
+      dialects,
       observer,
-      respond: (...answer) => this.outputs.respond(...answer),
+      respond: (topic, correlation, payload) => {
+        if (topics.mayRespondTo(topic)) void this.queue.publish({ topic, payload, correlation });
+      },
       // By the in-process bus they would cost each device memory, for a restart that forgets them anyway.
       hasMessageIds: !options.isAlone,
     });
@@ -125,7 +135,7 @@ export class BrokerClient {
 
   /** Null while commands are taken from the broker; otherwise why not, in one line. */
   health(): string | null {
-    return this.problem;
+    return this.problem ?? this.ways.find(({ problem }) => problem !== null)?.problem ?? null;
   }
 
   /** Outputs that the broker has not acknowledged. */
@@ -140,7 +150,7 @@ export class BrokerClient {
 
   /** What this instance puts out. */
   tell(messages: readonly (OutputMessage | ReplyMessage)[]): void {
-    this.outputs.take(messages);
+    for (const { outputs } of this.ways) outputs.take(messages);
   }
 
   /** Takes no more commands; what is on its way gets its answer and its acknowledgement. */
@@ -152,16 +162,21 @@ export class BrokerClient {
   async stop(): Promise<void> {
     if (this.isStopping) return;
     this.isStopping = true;
-    clearTimeout(this.retry);
-    this.outputs.stop();
-    this.retained.end();
+    for (const { outputs, retained, subscription } of this.ways) {
+      subscription.end();
+      outputs.stop();
+      retained.end();
+    }
     if (this.client.connected) await settlesWithin(this.queue.drained(), CLOSE_MS);
     await settlesWithin(this.client.endAsync(!this.client.connected), CLOSE_MS);
     await settlesWithin(this.client.endAsync(true), CLOSE_MS);
   }
 
   private take(packet: IPublishPacket, callback: (error?: Error) => void): void {
-    if (packet.cmd === 'publish' && this.retained.take(packet)) {
+    const isOther = this.ways.some(
+      ({ subscription, retained }) => subscription.take(packet) || retained.take(packet),
+    );
+    if (isOther) {
       callback();
       return;
     }
@@ -187,42 +202,42 @@ export class BrokerClient {
   private connected(): void {
     this.connectedAt = performance.now();
     this.lastError = null;
-    this.outputs.forget();
+    this.problem = null;
+    for (const { outputs } of this.ways) outputs.begin();
     this.queue.work();
-    void this.subscribe(this.client.stream);
+    for (const way of this.ways) {
+      way.problem = `${this.options.url} has not acknowledged the subscriptions yet`;
+      way.subscription.begin();
+    }
   }
 
-  private async subscribe(stream: MqttClient['stream']): Promise<void> {
+  private wayOf(dialect: Dialect, deltas: CurrentDeltas): Way {
+    const { url, group, isAlone } = this.options;
+    const outputs = new BrokerOutputs(this.queue, dialect, deltas, { isAlone });
+    const retained = new RetainedDeltas(this.client, dialect, outputs, this.dependencies.outOfSync);
+    const subscription = new CommandSubscription(this.client, dialect, { url, group }, (problem) => {
+      way.problem = problem;
+      if (problem === null) retained.begin();
+      this.subscribed(problem);
+    });
+    const way: Way = { outputs, retained, subscription, problem: null };
+    return way;
+  }
+
+  private subscribed(problem: string | null): void {
     const { observer } = this.dependencies;
-    const { url, group } = this.options;
-    const filters = this.topics.commandFilters(group);
-    const isCurrent = (): boolean => this.client.stream === stream && this.client.connected;
-    try {
-      const isShared = group !== null;
-      if (isShared && this.client.serverProperties?.sharedSubscriptionAvailable === false)
-        throw new Error('it has none, or has them switched off');
-      // What is retained is no command: it need not be sent.
-      await this.client.subscribeAsync(filters, { qos: 1, ...(isShared ? {} : { rh: 2 }) });
-    } catch (error) {
-      if (!isCurrent() || this.isStopping) return;
-      const instead = group === null ? '' : ', or, with one instance alone, set MQTT_SHARED=off';
-      this.away(
-        `MQTT_URL: ${url} refuses the subscription ${filters[0]} (${messageOf(error)}): ` +
-          `allow this user to subscribe to it${instead}`,
-      );
-      this.retry = setTimeout(() => void this.subscribe(stream), SUBSCRIBE_RETRY_MS);
-      return;
-    }
-    if (!isCurrent()) return;
-    this.problem = null;
-    observer.mqttBrokerReached(url, this.client.options.protocolVersion ?? 4);
-    this.retained.begin();
+    const { url } = this.options;
+    if (problem !== null) observer.mqttBrokerAway(url, problem);
+    else if (this.health() === null)
+      observer.mqttBrokerReached(url, this.client.options.protocolVersion ?? 4);
   }
 
   private closed(): void {
-    clearTimeout(this.retry);
     this.commands.end();
-    this.retained.end();
+    for (const { retained, subscription } of this.ways) {
+      subscription.end();
+      retained.end();
+    }
     const { options } = this.client;
     if (this.connectedAt !== null) {
       if (performance.now() - this.connectedAt > STOOD_MS) this.backoff.reset();

@@ -1,13 +1,16 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { type IPublishPacket } from 'mqtt';
-import { type Bus } from '../../application/ports/bus.js';
+import { type Bus, type Reply } from '../../application/ports/bus.js';
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
 import { pause } from '../../application/timing.js';
 import { HeldAcks } from './held-acks.js';
-import { type CommandTopic, type Topics } from './topics.js';
+import { type CommandTopic, type Dialect, firstOf } from './topics.js';
 
 /** So many commands of the broker are on their way at once; it is read no further beyond. */
 export const MAX_IN_FLIGHT_COUNT = 500;
+
+/** User properties of MQTT 5 that are what the headers of these names are on Kafka. */
+const HEADERS = ['message-id', 'if-match', 'correlation-id', 'traceparent'] as const;
 
 /** One connection to the broker. */
 export interface Link {
@@ -24,6 +27,11 @@ interface Current {
   isOver: boolean;
 }
 
+/** A command, and the dialect that it came in. */
+interface Taken extends CommandTopic {
+  readonly dialect: Dialect;
+}
+
 interface Delivery {
   /** Of topic and payload. */
   readonly print: string;
@@ -34,11 +42,11 @@ interface Delivery {
 
 export interface BrokerCommandsDependencies {
   readonly bus: Pick<Bus, 'request'>;
-  readonly topics: Topics;
+  readonly dialects: readonly Dialect[];
   readonly observer: MqttObserver;
   /** Sends an answer to where its command asks for it. */
-  readonly respond: (topic: string, correlation: Buffer | undefined, document: Buffer) => void;
-  /** Whether commands bear an id of their own, by which one that is sent again is known after it got no answer. */
+  readonly respond: (topic: string, correlation: Buffer | undefined, document: string | Buffer) => void;
+  /** Whether a command that bears no id is given one, by which it is known when it is sent again after it got no answer. */
   readonly hasMessageIds: boolean;
 }
 
@@ -73,9 +81,9 @@ export class BrokerCommands {
   take(packet: IPublishPacket, next: () => void): void {
     const { current } = this;
     if (current === null || this.isClosing) return next();
-    const { topics, observer } = this.dependencies;
+    const { dialects, observer } = this.dependencies;
     // What is retained was said at some time, to nobody in particular: it is no command of now.
-    const command = packet.retain ? null : topics.commandOf(packet.topic);
+    const command = packet.retain ? null : commandIn(dialects, packet.topic);
     if (command === null) {
       observer.mqttPublished('refused');
       observer.mqttRefused(null, packet.topic);
@@ -116,7 +124,7 @@ export class BrokerCommands {
     });
   }
 
-  private deliver(command: CommandTopic, packet: IPublishPacket, current: Current): Delivery {
+  private deliver(command: Taken, packet: IPublishPacket, current: Current): Delivery {
     const print = createHash('sha256')
       .update(packet.topic)
       .update('\0')
@@ -142,15 +150,16 @@ export class BrokerCommands {
     return mine;
   }
 
-  private async ask(command: CommandTopic, packet: IPublishPacket, messageId: string): Promise<boolean> {
+  private async ask(command: Taken, packet: IPublishPacket, messageId: string): Promise<boolean> {
     const { bus, observer, hasMessageIds, respond } = this.dependencies;
-    const headers: Record<string, string> = hasMessageIds ? { 'message-id': messageId } : {};
+    const headers = { ...(hasMessageIds ? { 'message-id': messageId } : {}), ...headersOf(packet) };
     try {
       const payload = Buffer.from(packet.payload);
       const reply = await bus.request(command.channel, command.deviceId, payload, headers);
       observer.mqttPublished('taken');
       const { responseTopic, correlationData } = packet.properties ?? {};
-      if (responseTopic !== undefined) respond(responseTopic, correlationData, reply.value);
+      if (responseTopic !== undefined)
+        respond(responseTopic, correlationData, documentOf(command, reply) ?? reply.value);
       return true;
     } catch (error) {
       observer.mqttPublished('failed');
@@ -158,4 +167,25 @@ export class BrokerCommands {
       return false;
     }
   }
+}
+
+function commandIn(dialects: readonly Dialect[], topic: string): Taken | null {
+  return firstOf(dialects, (dialect) => {
+    const command = dialect.commandOf(topic);
+    return command === null ? null : { ...command, dialect };
+  });
+}
+
+function documentOf({ dialect, channel, deviceId }: Taken, reply: Reply): string | Buffer | null {
+  return dialect.documentOf(`${channel}.${reply.accepted ? 'accepted' : 'rejected'}`, deviceId, reply.value);
+}
+
+function headersOf({ properties }: IPublishPacket): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const name of HEADERS) {
+    const value = properties?.userProperties?.[name];
+    const first = Array.isArray(value) ? value[0] : value;
+    if (first !== undefined) headers[name] = first;
+  }
+  return headers;
 }

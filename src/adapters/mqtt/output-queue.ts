@@ -16,6 +16,8 @@ export interface BrokerOutput {
   /** Whether it stands for those who subscribe later. Default: no. */
   readonly retain?: boolean;
   readonly correlation?: Buffer | undefined;
+  /** User properties, at least one, where the broker speaks MQTT 5. */
+  readonly echo?: Record<string, string> | undefined;
   /** Takes away what is retained: see {@link OutputQueue}. Default: no. */
   readonly clears?: boolean;
 }
@@ -115,6 +117,7 @@ export class OutputQueue {
     const properties: NonNullable<IClientPublishOptions['properties']> = {};
     if (output.clears === true) properties.messageExpiryInterval = 1;
     if (output.correlation !== undefined) properties.correlationData = output.correlation;
+    if (output.echo !== undefined) properties.userProperties = output.echo;
     const payload = output.clears === true && !isVersion5 ? '' : output.payload;
     const retain = (output.retain === true || output.clears === true) && limits?.retainAvailable !== false;
     const options: IClientPublishOptions = { qos: 1, retain, ...(isVersion5 ? { properties } : {}) };

@@ -1,6 +1,6 @@
 import { type IPublishPacket, type MqttClient } from 'mqtt';
 import { type BrokerOutputs } from './broker-outputs.js';
-import { type Topics } from './topics.js';
+import { type Dialect } from './topics.js';
 
 /** Where for so long no retained delta came, there are no more. */
 const QUIET_MS = 2_000;
@@ -17,11 +17,11 @@ export class RetainedDeltas {
 
   constructor(
     private readonly client: MqttClient,
-    private readonly topics: Topics,
-    private readonly outputs: Pick<BrokerOutputs, 'check' | 'found'>,
+    private readonly dialect: Dialect,
+    private readonly outputs: Pick<BrokerOutputs, 'found' | 'missing' | 'looked'>,
     private readonly outOfSync: () => AsyncIterable<{ readonly deviceId: string; readonly version: number }>,
   ) {
-    this.filters = topics.deltaFilters();
+    this.filters = dialect.deltaFilters();
   }
 
   begin(): void {
@@ -38,7 +38,7 @@ export class RetainedDeltas {
 
   /** False: it is none of these. */
   take(packet: IPublishPacket): boolean {
-    const deviceId = this.topics.deltaDeviceOf(packet.topic);
+    const deviceId = this.dialect.deltaDeviceOf(packet.topic);
     if (deviceId === null) return false;
     if (!packet.retain || this.listed === null) return true;
     this.wait();
@@ -60,12 +60,14 @@ export class RetainedDeltas {
     try {
       for await (const { deviceId, version } of this.outOfSync()) {
         if (this.listed !== listed) return;
-        if (listed.get(deviceId) !== version) this.outputs.check(deviceId, null);
+        if (listed.get(deviceId) !== version) this.outputs.missing(deviceId);
       }
     } catch {
       // Lists are away, and do not hold up anything; what changes is told all the same.
     }
-    if (this.listed === listed) this.listed = null;
+    if (this.listed !== listed) return;
+    this.listed = null;
+    this.outputs.looked();
   }
 }
 

@@ -1,4 +1,9 @@
-import { replicaOfShadow, shadowDocument, shadowOfReplica } from '../../application/aws-shadow.js';
+import {
+  emptyShadowDelta,
+  replicaOfShadow,
+  shadowDocument,
+  shadowOfReplica,
+} from '../../application/aws-shadow.js';
 import {
   COMMAND_CHANNELS,
   type CommandChannel,
@@ -20,6 +25,7 @@ export const MQTT_CHANNELS = OUTPUT_CHANNELS.filter((channel) => channel !== 'de
 const OWN_CHANNELS = [...COMMAND_CHANNELS, ...MQTT_CHANNELS];
 /** The main ones, and the named ones. */
 const ALL_REPLICAS = ['+', '+/name/+'];
+const ALL_SHADOWS = ['$aws/things/+/shadow', '$aws/things/+/shadow/name/+'];
 const DELTA = ['update', 'delta'];
 
 /** A way to name replicas' topics, and the documents on them. */
@@ -33,6 +39,12 @@ export interface Dialect {
     replicaId: string,
     document: string | Buffer | null,
   ): string | Buffer | null;
+  /** A delta document in which nothing is outstanding, for those who were told that something is. */
+  emptyDelta(document: string | Buffer): string | Buffer;
+  /** The command topics of all replicas. */
+  commandFilters(): string[];
+  /** The delta topics of all replicas. */
+  deltaFilters(): string[];
   /**
    * The replica whose delta this filter asks for; null: none, or those of more than one, whose readers follow what
    * happens from now on.
@@ -42,6 +54,15 @@ export interface Dialect {
   deviceOf(filter: string): string | null;
   /** Whether its topics begin with `$`, so that only filters that do, too, are for them. */
   readonly isReserved: boolean;
+}
+
+/** The first answer that is not null. */
+export function firstOf<T>(dialects: readonly Dialect[], ask: (dialect: Dialect) => T | null): T | null {
+  for (const dialect of dialects) {
+    const answer = ask(dialect);
+    if (answer !== null) return answer;
+  }
+  return null;
 }
 
 /** The pattern's topics in MQTT: `{prefix}/{deviceId}/update` and below. */
@@ -59,6 +80,10 @@ export class Topics implements Dialect {
     return document ?? '';
   }
 
+  emptyDelta(document: string | Buffer): string | Buffer {
+    return document;
+  }
+
   commandOf(topic: string): CommandTopic | null {
     const [deviceId, levels] = this.split(topic);
     return commandBelow(deviceId, levels);
@@ -71,15 +96,13 @@ export class Topics implements Dialect {
     return !OWN_CHANNELS.some((channel) => topic.endsWith(`/${channel.replace('.', '/')}`));
   }
 
-  /** The command topics of all replicas, as a member of a group takes them, or (null) alone. */
-  commandFilters(group: string | null): string[] {
-    const shared = group === null ? '' : `$share/${group}/`;
-    return ALL_REPLICAS.flatMap((replica) =>
-      COMMAND_CHANNELS.map((channel) => `${shared}${this.prefix}/${replica}/${channel}`),
+  commandFilters(): string[] {
+    return below(
+      ALL_REPLICAS.map((replica) => `${this.prefix}/${replica}`),
+      COMMAND_CHANNELS,
     );
   }
 
-  /** The delta topics of all replicas. */
   deltaFilters(): string[] {
     return ALL_REPLICAS.map((replica) => this.outputTopic('update.delta', replica));
   }
@@ -101,6 +124,10 @@ export class Topics implements Dialect {
     const id = isNamed ? `${device}/name/${levels[1]}` : device;
     return isReplicaId(id) ? [id, isNamed ? levels.slice(2) : levels] : [null, []];
   }
+}
+
+function below(addresses: readonly string[], channels: readonly string[]): string[] {
+  return addresses.flatMap((address) => channels.map((channel) => `${address}/${channel}`));
 }
 
 function commandBelow(deviceId: string | null, [name, ...rest]: readonly string[]): CommandTopic | null {
@@ -139,6 +166,18 @@ export class ShadowTopics implements Dialect {
 
   documentOf(channel: MqttChannel, replicaId: string, document: string | Buffer | null): string | null {
     return document === null ? null : shadowDocument(channel, replicaId, document.toString());
+  }
+
+  emptyDelta(document: string | Buffer): string {
+    return emptyShadowDelta(document.toString());
+  }
+
+  commandFilters(): string[] {
+    return below(ALL_SHADOWS, COMMAND_CHANNELS);
+  }
+
+  deltaFilters(): string[] {
+    return below(ALL_SHADOWS, ['update/delta']);
   }
 
   deltaDeviceOf(filter: string): string | null {

@@ -1,5 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { replicaOfShadow, shadowDocument, shadowOfReplica } from '../../../src/application/aws-shadow.js';
+import {
+  emptyShadowDelta,
+  replicaOfShadow,
+  shadowDocument,
+  shadowOfReplica,
+} from '../../../src/application/aws-shadow.js';
 
 const shown = (channel: Parameters<typeof shadowDocument>[0], document: object, id = 'lamp'): unknown =>
   JSON.parse(shadowDocument(channel, id, JSON.stringify(document)) ?? 'null');
@@ -129,6 +134,17 @@ describe('a shadow document', () => {
     expect(shown('update.rejected', { code: 409, message: 'Version conflict', timestamp: ms }, id)).toEqual({
       code: 409,
       message: 'Version conflict',
+      timestamp: s,
+    });
+  });
+
+  it('says that nothing is outstanding where a broker must be told', () => {
+    const document = { state: {}, changed: { reported: { a: 1 } }, metadata: {}, version: 2, timestamp: ms };
+    expect(shown('update.delta', document)).toBeNull();
+    expect(JSON.parse(emptyShadowDelta(JSON.stringify(document)))).toEqual({
+      state: {},
+      metadata: {},
+      version: 2,
       timestamp: s,
     });
   });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  mqttGroupOf,
   isMqttOn,
   readSettings,
   requireAuthentication,
@@ -44,8 +45,8 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   MQTT_PORT: 1883,
   MAX_MQTT_CONNECTION_COUNT: 10_000,
   MQTT_URL: undefined,
-  MQTT_SHARED: 'on',
-  MQTT_GROUP: 'device-state-replica',
+  MQTT_SHARED: undefined,
+  MQTT_GROUP: undefined,
   MQTT_SESSION_MS: 86_400_000,
   TOPIC_PREFIX: 'state',
   KAFKA_BROKERS: undefined,
@@ -224,6 +225,7 @@ describe('settings', () => {
       { MQTT_PASSWORD: 'x', MQTT_SHARED: 'off' },
       ['MQTT_PASSWORD needs MQTT_URL', 'MQTT_SHARED needs MQTT_URL'],
     ],
+    [{ MQTT_URL: 'mqtt://host', MQTT_GROUP: 'g', MQTT_SHARED: 'off' }, ['MQTT_GROUP needs MQTT_SHARED=on']],
     [
       { MQTT_URL: 'mqtt://host', MQTT_TLS_CERT_FILE: 'x' },
       [
@@ -233,6 +235,17 @@ describe('settings', () => {
     ],
   ])('refuse %j, which is half of something', (environment, names) => {
     for (const name of names) expect(problemOf(environment)).toContain(name);
+  });
+
+  it.each([
+    [{}, null],
+    [{ KAFKA_BROKERS: 'k:9092' }, null],
+    [{ EVENTSTORE_CONNECTION_STRING: 'esdb://e' }, 'device-state-replica'],
+    [{ EVENTSTORE_CONNECTION_STRING: 'esdb://e', MQTT_SHARED: 'off' }, null],
+    [{ MQTT_GROUP: 'g' }, 'g'],
+    [{ MQTT_SHARED: 'on' }, 'device-state-replica'],
+  ])('with %j share commands of a broker in the group %j', (environment, group) => {
+    expect(mqttGroupOf(readSettings({ MQTT_URL: 'mqtt://host', ...environment }))).toBe(group);
   });
 
   it('never show a password', () => {

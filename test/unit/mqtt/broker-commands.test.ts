@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type IPublishPacket } from 'mqtt';
 import { BrokerCommands, MAX_IN_FLIGHT_COUNT } from '../../../src/adapters/mqtt/broker-commands.js';
-import { Topics } from '../../../src/adapters/mqtt/topics.js';
+import { ShadowTopics, Topics } from '../../../src/adapters/mqtt/topics.js';
 import { BusError, type Reply } from '../../../src/application/ports/bus.js';
 import { deferred, type Deferred } from '../../../src/application/timing.js';
 
@@ -9,7 +9,12 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => se
 const REPLY: Reply = { accepted: true, value: Buffer.from('{}') };
 
 describe('commands from a broker', () => {
-  let asked: { text: string; id: string | undefined; answer: Deferred<Reply> }[];
+  let asked: {
+    text: string;
+    id: string | undefined;
+    headers: object;
+    answer: Deferred<Reply>;
+  }[];
   let acks: number[];
   let breaks: number;
   let responses: (string | undefined)[][];
@@ -32,11 +37,12 @@ describe('commands from a broker', () => {
       bus: {
         request: (channel, key, value, headers) => {
           const answer = deferred<Reply>();
-          asked.push({ text: `${channel} ${key} ${value.toString()}`, id: headers['message-id'], answer });
+          const text = `${channel} ${key} ${value.toString()}`;
+          asked.push({ text, id: headers['message-id'], headers, answer });
           return answer.promise;
         },
       },
-      topics: new Topics('state'),
+      dialects: [new Topics('state'), new ShadowTopics()],
       observer: {
         mqttPublished: ignore,
         mqttRefused: ignore,
@@ -72,8 +78,8 @@ describe('commands from a broker', () => {
       },
       () => reads++,
     );
-  const answer = async (n: number): Promise<void> => {
-    asked[n]?.answer.resolve(REPLY);
+  const answer = async (n: number, reply = REPLY): Promise<void> => {
+    asked[n]?.answer.resolve(reply);
     await turn();
   };
   const fail = async (n: number): Promise<void> => {
@@ -159,6 +165,37 @@ describe('commands from a broker', () => {
     take(1, 'a', '1', { properties: { responseTopic: 'there', correlationData: Buffer.from('x') } });
     await answer(0);
     expect(responses).toEqual([['there', 'x', '{}']]);
+  });
+
+  it('of AWS have their answer in its form', async () => {
+    const asks = { topic: '$aws/things/a/shadow/update', properties: { responseTopic: 'there' } };
+    take(1, 'a', '1', asks);
+    take(2, 'a', '2', asks);
+    await answer(0, { accepted: true, value: Buffer.from('{"version":1,"timestamp":1795521815075}') });
+    await answer(1, { accepted: false, value: Buffer.from('{"code":404,"message":"x","timestamp":5000}') });
+    expect(texts()).toEqual(['update a 1', 'update a 2']);
+    expect(responses.map(([, , document]) => document)).toEqual([
+      '{"version":1,"timestamp":1795521815}',
+      `{"code":404,"message":"No shadow exists with name: 'a'","timestamp":5}`,
+    ]);
+  });
+
+  it('have the headers that MQTT 5 gives them, and the id that they bear', async () => {
+    const userProperties = {
+      'message-id': ['mine', 'other'],
+      'if-match': '3',
+      'correlation-id': 'c',
+      traceparent: 't',
+      kafka_replyTopic: 'state.update',
+    };
+    take(1, 'a', '1', { properties: { userProperties } });
+    expect(asked[0]?.headers).toEqual({
+      'message-id': 'mine',
+      'if-match': '3',
+      'correlation-id': 'c',
+      traceparent: 't',
+    });
+    await answer(0);
   });
 
   it('are read no further where too many are on their way', async () => {

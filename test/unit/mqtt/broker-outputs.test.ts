@@ -3,7 +3,7 @@ import { type MqttClient } from 'mqtt';
 import { BrokerOutputs } from '../../../src/adapters/mqtt/broker-outputs.js';
 import { CurrentDeltas } from '../../../src/adapters/mqtt/current-deltas.js';
 import { OutputQueue } from '../../../src/adapters/mqtt/output-queue.js';
-import { Topics } from '../../../src/adapters/mqtt/topics.js';
+import { type Dialect, ShadowTopics, Topics } from '../../../src/adapters/mqtt/topics.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 const NOTHING = '{"state":{},"changed":{},"version":2}';
@@ -14,6 +14,7 @@ interface Sent {
   readonly payload: string;
   readonly retain: boolean;
   readonly expiry: number | undefined;
+  readonly echo: object | undefined;
   readonly acknowledge: (error?: Error) => void;
 }
 
@@ -40,10 +41,10 @@ describe('outputs for a broker', () => {
       publish: ((topic: string, payload: string | Buffer, options: object, done: (error?: Error) => void) => {
         const { retain, properties } = options as {
           retain: boolean;
-          properties?: { messageExpiryInterval?: number };
+          properties?: { messageExpiryInterval?: number; userProperties?: object };
         };
-        const expiry = properties?.messageExpiryInterval;
-        sent.push({ topic, payload: payload.toString(), retain, expiry, acknowledge: done });
+        const { messageExpiryInterval: expiry, userProperties: echo } = properties ?? {};
+        sent.push({ topic, payload: payload.toString(), retain, expiry, echo, acknowledge: done });
       }) as MqttClient['publish'],
     };
     queue = new OutputQueue(broker, {
@@ -51,10 +52,8 @@ describe('outputs for a broker', () => {
     });
   });
 
-  const outputs = (isAlone: boolean): BrokerOutputs =>
-    new BrokerOutputs(queue, new Topics('state'), new CurrentDeltas({ delta: async () => current }), {
-      isAlone,
-    });
+  const outputs = (isAlone: boolean, dialect: Dialect = new Topics('state')): BrokerOutputs =>
+    new BrokerOutputs(queue, dialect, new CurrentDeltas({ delta: async () => current }), { isAlone });
   const tell = (
     to: BrokerOutputs,
     value: string,
@@ -117,6 +116,53 @@ describe('outputs for a broker', () => {
     expect(sent).toHaveLength(2);
     expect(sent[1]).toMatchObject({ retain: true, expiry: 1 });
     expect(JSON.parse(sent[1]?.payload ?? '')).toMatchObject({ state: {}, version: 5 });
+  });
+
+  it('are not told again where they were told since the connection stands', async () => {
+    const alone = outputs(true);
+    alone.begin();
+    tell(alone, OUTSTANDING);
+    current = { version: 1, document: OUTSTANDING };
+    alone.found('lamp', 0);
+    alone.missing('lamp');
+    await turn();
+    expect(facts()).toEqual([[OUTSTANDING, true, undefined]]);
+    // What was found may be older than that nothing is outstanding.
+    tell(alone, NOTHING);
+    current = { version: 2, document: null };
+    alone.found('lamp', 1);
+    await turn();
+    expect(facts().slice(-1)).toEqual([[expect.stringMatching(/^\{"state":\{\}/), true, 1]]);
+    alone.looked();
+    current = { version: 3, document: OUTSTANDING };
+    alone.missing('lamp');
+    await turn();
+    expect(facts().slice(-1)).toEqual([[OUTSTANDING, true, undefined]]);
+  });
+
+  it('in the form of AWS, retain and take away what is outstanding, and tell no more of it', () => {
+    const alone = outputs(true, new ShadowTopics());
+    tell(alone, '{"state":{},"changed":{"reported":{"a":0}},"metadata":{},"version":1,"timestamp":5000}');
+    expect(sent).toEqual([]);
+    tell(
+      alone,
+      '{"state":{"a":1},"changed":{},"metadata":{"a":{"timestamp":5000}},"version":2,"timestamp":5000}',
+    );
+    tell(alone, '{"state":{},"changed":{"reported":{"a":1}},"metadata":{},"version":3,"timestamp":6000}');
+    expect(sent.map(({ topic }) => topic)).toEqual(Array(2).fill('$aws/things/lamp/shadow/update/delta'));
+    expect(sent.map(({ payload, retain, expiry }) => [JSON.parse(payload), retain, expiry])).toEqual([
+      [{ state: { a: 1 }, metadata: { a: { timestamp: 5 } }, version: 2, timestamp: 5 }, true, undefined],
+      [{ state: {}, metadata: {}, version: 3, timestamp: 6 }, true, 1],
+    ]);
+  });
+
+  it('bear what their command bore, where that can be said', () => {
+    const headers = { 'correlation-id': 'c', traceparent: Buffer.from('a\0b'), ce_id: 'x' };
+    outputs(true).take([{ channel: 'update.accepted', key: 'lamp', value: '{}', headers }]);
+    expect(sent[0]?.echo).toEqual({ 'correlation-id': 'c' });
+    // An empty object would make an empty packet.
+    tell(outputs(true), NOTHING);
+    expect(sent[1]?.echo).toBeUndefined();
   });
 
   it('wait in order while the broker is away, no more at once than it takes', async () => {

@@ -113,21 +113,35 @@ describe('the topics of MQTT', () => {
   });
 
   it('are asked for by one filter for each kind of command', () => {
-    expect(topics.commandFilters('g')).toEqual([
-      '$share/g/state/+/update',
-      '$share/g/state/+/delete',
-      '$share/g/state/+/get',
-      '$share/g/state/+/name/+/update',
-      '$share/g/state/+/name/+/delete',
-      '$share/g/state/+/name/+/get',
+    expect(topics.commandFilters()).toEqual([
+      'state/+/update',
+      'state/+/delete',
+      'state/+/get',
+      'state/+/name/+/update',
+      'state/+/name/+/delete',
+      'state/+/name/+/get',
     ]);
     expect(topics.deltaFilters()).toEqual(['state/+/update/delta', 'state/+/name/+/update/delta']);
-    expect(topics.commandFilters(null)[0]).toBe('state/+/update');
   });
 });
 
 describe('the topics of AWS IoT Device Shadow', () => {
   const shadows = new ShadowTopics();
+
+  it('are asked for by one filter for each kind of command', () => {
+    expect(shadows.commandFilters()).toEqual([
+      '$aws/things/+/shadow/update',
+      '$aws/things/+/shadow/delete',
+      '$aws/things/+/shadow/get',
+      '$aws/things/+/shadow/name/+/update',
+      '$aws/things/+/shadow/name/+/delete',
+      '$aws/things/+/shadow/name/+/get',
+    ]);
+    expect(shadows.deltaFilters()).toEqual([
+      '$aws/things/+/shadow/update/delta',
+      '$aws/things/+/shadow/name/+/update/delta',
+    ]);
+  });
 
   it.each([
     ['$aws/things/lamp/shadow/update', 'update', 'lamp'],
