@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { execFile, spawnSync } from 'node:child_process';
 import { connect } from 'node:net';
 import mqtt from 'mqtt';
 import { RestClient, until } from '../support/http.js';
@@ -25,36 +24,11 @@ describe('the MQTT edge', () => {
   const connected = (clientId: string, options = {}): Promise<MqttPeer> =>
     MqttPeer.connect(service.mqtt, { clientId, ...options });
 
-  it('carries the flow from a component to a device', async () => {
-    const device = await connected('lamp');
-    const component = await connected('panel');
-    await device.client.subscribeAsync('state/lamp/update/delta', { qos: 1 });
-    await component.client.subscribeAsync(['state/+/update/accepted', 'state/+/get/+'], { qos: 1 });
-
-    await device.send('state/lamp/update', { state: { reported: { on: false } } });
-    await component.send('state/lamp/update', { state: { desired: { on: true } }, clientToken: 'p' });
-    const [first, delta] = await device.has(2, 'state/lamp/update/delta');
-    expect(first).toMatchObject({ state: {}, version: 1 });
-    expect(delta).toMatchObject({ state: { on: true }, version: 2, clientToken: 'p' });
-    await device.send('state/lamp/update', { state: { reported: { on: true } } });
-    const accepted = await component.has(3, 'state/lamp/update/accepted');
-    expect(accepted.map(({ version }) => version)).toEqual([1, 2, 3]);
-
-    await component.send('state/lamp/get', '');
-    const [state] = await component.has(1, 'state/lamp/get/accepted');
-    expect(state).toMatchObject({ state: { desired: { on: true }, reported: { on: true } }, version: 3 });
-    expect(state).not.toHaveProperty('state.delta');
-    await device.leave();
-    await component.leave();
-  });
-
-  it('carries the flow from a device to a component, and each document as REST has it', async () => {
+  it('tells each document as REST has it', async () => {
     const component = await connected('watcher');
     await component.client.subscribeAsync('state/meter/#', { qos: 1 });
     const device = await connected('meter');
     await device.send('state/meter/update', { state: { reported: { kwh: 5 } } });
-    const [delta] = await component.has(1, 'state/meter/update/delta');
-    expect(delta).toMatchObject({ changed: { reported: { kwh: 5 } } });
     const [documents] = await component.has(1, 'state/meter/update/documents');
     expect(documents).toMatchObject({ previous: null, current: { version: 1 } });
 
@@ -256,27 +230,21 @@ describe('the MQTT edge', () => {
       }
     };
 
-    it.each([
-      ['with the session that it had', false],
-      ['with a new session', true],
-    ])('%s gets one delta with all that was asked for meanwhile', async (_, clean) => {
-      const name = `sleeper-${String(clean)}`;
-      const topic = `state/${name}/update/delta`;
-      const before = await connected(name, { clean });
-      await before.client.subscribeAsync(topic, { qos: 1 });
-      await before.send(`state/${name}/update`, { state: { reported: { a: 0, b: 0 } } });
+    it('with the session that it had gets one delta, without asking for it', async () => {
+      const topic = 'state/sleeper/update/delta';
+      const before = await connected('sleeper', { clean: false });
+      await before.client.subscribeAsync([topic, 'state/sleeper/get/accepted'], { qos: 1 });
+      await before.send('state/sleeper/update', { state: { reported: { a: 0, b: 0 } } });
       await before.has(1, topic);
       await before.leave();
 
-      await desire(name, { a: 1 }, { b: 2 }, { c: 3, a: 4 });
-      const after = await connected(name, { clean });
-      if (clean) await after.client.subscribeAsync(topic, { qos: 1 });
+      await desire('sleeper', { a: 1 }, { b: 2 }, { c: 3, a: 4 });
+      const after = await connected('sleeper', { clean: false });
       const [delta] = await after.has(1, topic);
       expect(delta).toMatchObject({ state: { a: 4, b: 2, c: 3 }, version: 4 });
       // Whatever else was on its way would have come before the answer to this.
-      await after.client.subscribeAsync(`state/${name}/get/accepted`, { qos: 1 });
-      await after.send(`state/${name}/get`, '');
-      await after.has(1, `state/${name}/get/accepted`);
+      await after.send('state/sleeper/get', '');
+      await after.has(1, 'state/sleeper/get/accepted');
       expect(after.of(topic)).toHaveLength(1);
       await after.leave();
     });
@@ -331,47 +299,4 @@ describe('the MQTT edge', () => {
     await second.stop();
     other.remove();
   });
-
-  const hasMosquitto = spawnSync('mosquitto_pub', ['--help']).error === undefined;
-  const describeMosquitto =
-    hasMosquitto || process.env['REQUIRE_MOSQUITTO'] === '1' ? describe : describe.skip;
-  describeMosquitto(
-    'with the clients of Mosquitto (skipped where Debian’s mosquitto-clients is missing)',
-    () => {
-      function mosquitto(program: string, ...args: string[]): Promise<string> {
-        const [host = '', port = ''] = service.mqtt.split(':');
-        return new Promise((resolve, reject) =>
-          execFile(program, ['-h', host, '-p', port, ...args], { timeout: 90_000 }, (error, stdout) =>
-            error === null ? resolve(stdout) : reject(new Error(error.message)),
-          ),
-        );
-      }
-
-      it('runs both flows', async () => {
-        const delta = (): Promise<string> =>
-          mosquitto('mosquitto_sub', '-t', 'state/pump/update/delta', '-q', '1', '-C', '1');
-        const publish = (body: object): Promise<string> =>
-          mosquitto('mosquitto_pub', '-t', 'state/pump/update', '-q', '1', '-m', JSON.stringify(body));
-        await publish({ state: { reported: { speed: 1 } } });
-        await publish({ state: { desired: { speed: 3 } } });
-        expect(JSON.parse(await delta())).toMatchObject({ state: { speed: 3 }, version: 2 });
-        const [answer] = await Promise.all([
-          mosquitto(
-            'mosquitto_rr',
-            '-t',
-            'state/pump/get',
-            '-e',
-            'state/pump/get/accepted',
-            '-n',
-            '-V',
-            'mqttv311',
-          ),
-        ]);
-        expect(JSON.parse(answer)).toMatchObject({ state: { delta: { speed: 3 } }, version: 2 });
-        await publish({ state: { reported: { speed: 3 } } });
-        expect((await rest.get('/state/pump')).body).toMatchObject({ version: 3 });
-        expect((await rest.get('/state/pump')).body).not.toHaveProperty('state.delta');
-      });
-    },
-  );
 });

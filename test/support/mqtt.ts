@@ -15,11 +15,29 @@ afterAll(() => {
   for (const { client } of peers) client.end(true);
 });
 
-/** A device or component that speaks MQTT 3.1.1, and what it was sent. */
-export class MqttPeer {
+/** What a client was sent. */
+export class Received {
   readonly got: MqttMessage[] = [];
 
+  /** Waits for so many messages of a topic, and gives them. */
+  async has(count: number, topic: string): Promise<Record<string, unknown>[]> {
+    await until(
+      `${count} of ${topic}, there are ${JSON.stringify(this.got.map((one) => one.topic))}`,
+      () => this.of(topic).length >= count,
+    );
+    return this.of(topic);
+  }
+
+  of(topic: string): Record<string, unknown>[] {
+    const messages = this.got.filter((message) => message.topic === topic);
+    return messages.map(({ text }) => JSON.parse(text) as Record<string, unknown>);
+  }
+}
+
+/** A device or component that speaks MQTT, 3.1.1 where nothing else is asked for. */
+export class MqttPeer extends Received {
   private constructor(readonly client: MqttClient) {
+    super();
     client.on('message', (topic, payload, { retain }) =>
       this.got.push({ topic, text: payload.toString(), retain }),
     );
@@ -43,20 +61,6 @@ export class MqttPeer {
   async send(topic: string, body: object | string): Promise<void> {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     await this.client.publishAsync(topic, text, { qos: 1 });
-  }
-
-  /** Waits for so many messages of a topic, and gives them. */
-  async has(count: number, topic: string): Promise<Record<string, unknown>[]> {
-    await until(
-      `${count} of ${topic}, there are ${JSON.stringify(this.got.map((one) => one.topic))}`,
-      () => this.of(topic).length >= count,
-    );
-    return this.of(topic);
-  }
-
-  of(topic: string): Record<string, unknown>[] {
-    const messages = this.got.filter((message) => message.topic === topic);
-    return messages.map(({ text }) => JSON.parse(text) as Record<string, unknown>);
   }
 
   /** Leaves, with DISCONNECT or as a connection that breaks does. */

@@ -9,12 +9,14 @@ import { type ReadReplica } from '../../application/read-replica.js';
 import { messageOf as textOf } from '../../application/timing.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { CurrentDeltas } from './current-deltas.js';
+import { DeltasOnReturn, messageOf } from './deltas-on-return.js';
 import { MqttAccess } from './mqtt-access.js';
 import { PacketBound } from './packet-bound.js';
 import { Sessions } from './sessions.js';
 import {
   type CommandTopic,
   type Dialect,
+  firstOf,
   MQTT_CHANNELS,
   type MqttChannel,
   ShadowTopics,
@@ -77,6 +79,7 @@ export class MqttEdge {
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
   private readonly deltas: CurrentDeltas;
+  private readonly returns: DeltasOnReturn;
   private unlisten: (() => Promise<void>)[] = [];
   private isStopping = false;
 
@@ -92,6 +95,7 @@ export class MqttEdge {
         return delta;
       },
     });
+    this.returns = new DeltasOnReturn(this.dialects, this.deltas, dependencies.observer);
     this.sessions = new Sessions((clientId) => this.isConnected(clientId), options.maxConnectionCount);
     const { authenticator } = dependencies;
     this.access = authenticator === null ? null : new MqttAccess(authenticator);
@@ -110,12 +114,11 @@ export class MqttEdge {
     });
     this.broker.on('subscribe', (subscriptions, client) => {
       for (const { topic, qos } of subscriptions)
-        if (Number(qos) !== FAILED) void this.bringUpToDate(client, topic);
+        if (Number(qos) !== FAILED) this.returns.subscribed(client, topic);
     });
     this.broker.on('clientReady', (client) => {
       // What a session had subscribed to before; what a client asks for comes by its own packet.
-      if (client.clean) return;
-      for (const topic of this.sessions.filtersOf(client)) void this.bringUpToDate(client, topic);
+      if (!client.clean) this.returns.resumed(client, this.sessions.filtersOf(client));
     });
     this.broker.on('unsubscribe', (filters, client) => this.sessions.giveUp(client, filters));
     this.broker.on('clientDisconnect', (client) => this.sessions.end(client));
@@ -199,7 +202,7 @@ export class MqttEdge {
   private take(client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void): void {
     // A command happens once, and is not kept for those who subscribe later.
     packet.retain = false;
-    const command = this.firstOf((dialect) => dialect.commandOf(packet.topic));
+    const command = firstOf(this.dialects, (dialect) => dialect.commandOf(packet.topic));
     if (command === null) {
       this.dependencies.observer.mqttPublished('refused');
       this.dependencies.observer.mqttRefused(client?.id ?? null, packet.topic);
@@ -250,7 +253,7 @@ export class MqttEdge {
     if (this.access === null) return true;
     return this.access.maySubscribe(
       client,
-      this.firstOf((dialect) => dialect.deviceOf(filter)),
+      firstOf(this.dialects, (dialect) => dialect.deviceOf(filter)),
     );
   }
 
@@ -276,43 +279,7 @@ export class MqttEdge {
     }
   }
 
-  /**
-   * Sends what is outstanding to a client that has just begun to listen to one device's delta: all that it missed.
-   * Nothing where a delta comes by meanwhile, which is as late or later.
-   */
-  private async bringUpToDate(client: Client, filter: string): Promise<void> {
-    const asked = this.firstOf((dialect) => {
-      const deviceId = dialect.deltaDeviceOf(filter);
-      return deviceId === null ? null : { dialect, deviceId };
-    });
-    if (asked === null) return;
-    const { dialect, deviceId } = asked;
-    try {
-      const delta = await this.deltas.read(deviceId);
-      if (delta === 'late' || delta.document === null || client.closed) return;
-      const shown = dialect.documentOf('update.delta', deviceId, delta.document);
-      if (shown === null) return;
-      client.publish(messageOf(dialect.outputTopic('update.delta', deviceId), shown), () => undefined);
-    } catch (error) {
-      // It would wait for what nobody sends; when it comes back it is tried again.
-      this.dependencies.observer.mqttFailed(client.id, error);
-      client.close();
-    }
-  }
-
-  private firstOf<T>(ask: (dialect: Dialect) => T | null): T | null {
-    for (const dialect of this.dialects) {
-      const answer = ask(dialect);
-      if (answer !== null) return answer;
-    }
-    return null;
-  }
-
   private isConnected(clientId: string): boolean {
     return clientId in (this.broker as unknown as { readonly clients: object }).clients;
   }
-}
-
-function messageOf(topic: string, document: string | Buffer): PublishPacket {
-  return { cmd: 'publish', topic, payload: Buffer.from(document), qos: 1, retain: false, dup: false };
 }

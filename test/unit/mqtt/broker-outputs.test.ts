@@ -150,7 +150,9 @@ describe('outputs for a broker', () => {
     );
     tell(alone, '{"state":{},"changed":{"reported":{"a":1}},"metadata":{},"version":3,"timestamp":6000}');
     expect(sent.map(({ topic }) => topic)).toEqual(Array(2).fill('$aws/things/lamp/shadow/update/delta'));
-    expect(sent.map(({ payload, retain, expiry }) => [JSON.parse(payload), retain, expiry])).toEqual([
+    expect(
+      sent.map(({ payload, retain, expiry }) => [JSON.parse(payload) as object, retain, expiry]),
+    ).toEqual([
       [{ state: { a: 1 }, metadata: { a: { timestamp: 5 } }, version: 2, timestamp: 5 }, true, undefined],
       [{ state: {}, metadata: {}, version: 3, timestamp: 6 }, true, 1],
     ]);
