@@ -67,7 +67,7 @@ async function start(settings: Settings, logger: Logger): Promise<Started> {
   try {
     reader = app.get(ReadReplica);
     app.useGlobalFilters(new RejectedFilter(metrics, metrics.limits));
-    const description = describeApi();
+    const description = describeApi(access !== null);
     SwaggerModule.setup('docs', app, () => SwaggerModule.createDocument(app, description));
     app.connectMicroservice({ strategy: new CommandIntake(app.get<Bus>(BUS)) });
     await app.startAllMicroservices();
@@ -101,11 +101,14 @@ function requestLimitsOf(settings: Settings, limits: Limits, metrics: Metrics): 
   });
 }
 
-function describeApi(): Omit<OpenAPIObject, 'paths'> {
-  return new DocumentBuilder()
+/** @param isGuarded whether callers are asked who they are */
+function describeApi(isGuarded: boolean): Omit<OpenAPIObject, 'paths'> {
+  const builder = new DocumentBuilder()
     .setTitle('Device State Replica')
     .setDescription('Reported and desired state of devices, and the delta between them')
-    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0');
+  if (!isGuarded) return builder.build();
+  return builder
     .addBearerAuth({ type: 'http', description: 'An API key, or a token of OIDC_ISSUER' }, 'bearer')
     .addApiKey({ type: 'apiKey', in: 'header', name: 'x-api-key', description: 'An API key' }, 'apiKey')
     .addSecurityRequirements('bearer')

@@ -39,8 +39,11 @@ export function parseTime(text: string): number | null {
     .slice(1, 7)
     .map((part) => (part === undefined ? undefined : Number(part))) as [number, number, number];
   if (hour > 23 || minute > 59 || second > 59) return null;
-  const date = new Date(Date.UTC(year, month - 1, day, hour, minute, second));
-  // A year below 100 would be one of the last century, and a day that does not exist one of the next month.
+  const date = new Date(0);
+  // Not by Date.UTC, for which a year below 100 is one of the last century.
+  date.setUTCFullYear(year, month - 1, day);
+  date.setUTCHours(hour, minute, second);
+  // A day that does not exist would be one of the next month.
   if (date.getUTCFullYear() !== year || date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) {
     return null;
   }

@@ -338,15 +338,30 @@ describe('the REST API', () => {
       ['GET', '/state'],
       ['GET', '/state/a/unknown'],
       ['GET', '/other/a'],
-      ['PUT', '/state/a'],
-      ['POST', '/state/a'],
-      ['PATCH', '/state/a/update'],
-      ['OPTIONS', '/state/a'],
-      ['GET', '/state/a/update'],
     ])('%s %s is a JSON 404', async (method, path) => {
       const answer = await rest.call(method, path);
       expect([answer.status, answer.body['code']]).toEqual([404, 404]);
       expect(answer.headers.get('content-type')).toContain('application/json');
+    });
+
+    it.each([
+      ['PUT', '/state/a', 'DELETE, GET, HEAD'],
+      ['POST', '/state/a', 'DELETE, GET, HEAD'],
+      ['POST', '/state/a/name/b?x=1', 'DELETE, GET, HEAD'],
+      ['PATCH', '/state/a/update', 'POST'],
+      ['OPTIONS', '/state/a', 'DELETE, GET, HEAD'],
+      ['GET', '/state/a/update', 'POST'],
+      ['DELETE', '/fleet', 'GET, HEAD'],
+    ])('%s %s is a JSON 405, which says what there is', async (method, path, allow) => {
+      const answer = await rest.call(method, path);
+      expect([answer.status, answer.body['code']]).toEqual([405, 405]);
+      expect(answer.headers.get('allow')?.split(', ').sort().join(', ')).toBe(allow);
+      expect(answer.headers.get('content-type')).toContain('application/json');
+    });
+
+    it.each(['TRACE', 'QUERY', 'PROPFIND'])('nor does it know %s, whatever its headers', async (method) => {
+      expect(await rawGet(service.url, '/state/a', method)).toMatch(/^HTTP\/1.1 405 [^]*\r\nallow: /);
+      expect(await rawGet(service.url, '/nowhere', method)).toMatch(/^HTTP\/1.1 40[04] /);
     });
 
     it('answers HEAD as GET without a body, also for a stream of events', async () => {

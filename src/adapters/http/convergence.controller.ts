@@ -3,12 +3,13 @@ import { ApiOperation, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply } from 'fastify';
 import { fleetConvergence, readPeriod } from '../../application/fleet-convergence.js';
 import { CONVERGENCE_QUERIES, FleetConvergence } from './convergence.openapi.js';
-import { Rejected } from './documents.openapi.js';
+import { ApiRefusals } from './parameters.openapi.js';
 import { FleetAnswers, POSITION_HEADERS } from './fleet-answers.js';
 import { sendRefusal } from './replies.js';
 
 /** How the devices come to be as they are wanted. */
 @ApiTags('fleet')
+@ApiRefusals()
 @Controller('fleet')
 export class ConvergenceController {
   constructor(private readonly answers: FleetAnswers) {}
@@ -18,8 +19,6 @@ export class ConvergenceController {
   @ApiQuery(CONVERGENCE_QUERIES.from)
   @ApiQuery(CONVERGENCE_QUERIES.to)
   @ApiResponse({ status: 200, type: FleetConvergence, headers: POSITION_HEADERS })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 503, type: Rejected })
   async convergence(@Query() sent: Record<string, unknown>, @Res() reply: FastifyReply): Promise<void> {
     // One that is not known is refused: to leave it out would answer another question than was asked.
     const unknown = Object.keys(sent).find((name) => name !== 'from' && name !== 'to');

@@ -1,4 +1,5 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { TIME_SCHEMA } from './parameters.openapi.js';
 
 /** Shapes for the OpenAPI page alone. */
 
@@ -11,13 +12,13 @@ export const CONVERGENCE_QUERIES = {
     name: 'from',
     required: false,
     description: `Changes settled since: ${TIME}; moved back to a whole hour. Default: 24 hours before \`to\``,
-    schema: { type: 'string', example: '2026-05-01T00:00:00Z' },
+    schema: TIME_SCHEMA,
   },
   to: {
     name: 'to',
     required: false,
     description: `Changes settled until: ${TIME}; moved on to a whole hour. Default: now`,
-    schema: { type: 'string' },
+    schema: TIME_SCHEMA,
   },
 } as const;
 

@@ -4,17 +4,26 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 
 const anyObject = { type: 'object', additionalProperties: true } as const;
 
-class RequestedState {
-  @ApiPropertyOptional({ ...anyObject, nullable: true, example: { temp: 21.5 } })
-  reported?: object | null;
-  @ApiPropertyOptional({ ...anyObject, nullable: true, example: { power: 'on' } })
-  desired?: object | null;
-}
+const requestedSection = { ...anyObject, nullable: true };
 
 export class UpdateRequest {
-  @ApiProperty({ type: RequestedState, nullable: true, description: 'A merge patch; null removes' })
-  state!: RequestedState | null;
-  @ApiPropertyOptional({ type: 'integer', minimum: 0, description: 'The version that the replica must have' })
+  @ApiProperty({
+    type: 'object',
+    nullable: true,
+    description: 'A merge patch; null removes',
+    properties: {
+      reported: { ...requestedSection, example: { temp: 21.5 } },
+      desired: { ...requestedSection, example: { power: 'on' } },
+    },
+    additionalProperties: false,
+  })
+  state!: object | null;
+  @ApiPropertyOptional({
+    type: 'integer',
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'The version that the replica must have',
+  })
   version?: number;
   @ApiPropertyOptional({ maxLength: 64, description: 'Comes back in every answer; at most 64 bytes' })
   clientToken?: string;

@@ -6,11 +6,12 @@ import { asOfDocument, readAsOf } from '../../application/as-of.js';
 import { TimeTravel } from '../../application/time-travel.js';
 import { mayOnAll } from './access.js';
 import { Answers } from './answers.js';
-import { Rejected } from './documents.openapi.js';
+import { ApiRefusals } from './parameters.openapi.js';
 import { AsOf, AsOfRequest } from './time-travel.openapi.js';
 
 /** Questions about many devices. */
 @ApiTags('past')
+@ApiRefusals()
 @Controller('fleet')
 export class FleetAsOfController {
   constructor(
@@ -22,8 +23,6 @@ export class FleetAsOfController {
   @ApiOperation({ summary: 'The states of many devices as they were at a time' })
   @ApiBody({ type: AsOfRequest })
   @ApiResponse({ status: 200, type: AsOf })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 503, type: Rejected })
   async asOf(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     await this.answers.text(reply, async (gone) => {
       const asked = readAsOf(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));

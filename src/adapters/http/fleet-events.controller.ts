@@ -3,11 +3,12 @@ import { ApiHeader, ApiOperation, ApiQuery, ApiResponse, ApiTags } from '@nestjs
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { FLEET_KINDS } from '../../application/render-commands.js';
 import { Answers } from './answers.js';
-import { Rejected } from './documents.openapi.js';
+import { ApiRefusals } from './parameters.openapi.js';
 import { DEFAULT_KINDS, FleetFollowers } from './fleet-followers.js';
 import { sendRefusal } from './replies.js';
 
 @ApiTags('fleet')
+@ApiRefusals()
 @Controller('fleet')
 export class FleetEventsController {
   constructor(
@@ -23,12 +24,19 @@ export class FleetEventsController {
     name: 'after',
     required: false,
     description: 'An id of this stream, or a position of the log, to go on after; 0: from the start',
+    schema: { type: 'string' },
   })
-  @ApiQuery({ name: 'prefix', required: false, description: 'Of the device ids' })
+  @ApiQuery({
+    name: 'prefix',
+    required: false,
+    description: 'Of the device ids',
+    schema: { type: 'string', pattern: '^[$A-Za-z0-9:._/-]*$' },
+  })
   @ApiQuery({
     name: 'kinds',
     required: false,
     description: `Of ${FLEET_KINDS.join(',')}; default ${DEFAULT_KINDS.join(',')}`,
+    schema: { type: 'string' },
   })
   @ApiHeader({
     name: 'Last-Event-ID',
@@ -40,8 +48,6 @@ export class FleetEventsController {
     description: 'Events `accepted`, `delta`, `documents`, `delete-accepted`, `broken`, and `end`',
     content: { 'text/event-stream': {} },
   })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 503, type: Rejected })
   async events(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     try {
       await this.followers.follow(request, reply);

@@ -2,7 +2,7 @@ import { applyDecorators, Controller, Get, Query, Res } from '@nestjs/common';
 import { ApiOperation, ApiQuery, type ApiQueryOptions, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply } from 'fastify';
 import { type FleetPlace, type FleetSort, type ListedRow } from '../../application/ports/read-model.js';
-import { Rejected } from './documents.openapi.js';
+import { ApiRefusals } from './parameters.openapi.js';
 import { FleetAnswers, POSITION_HEADERS } from './fleet-answers.js';
 import { shownDevice } from './fleet-fields.js';
 import { readFleetRequest, readFleetSelection, type Sent } from './fleet-query.js';
@@ -14,6 +14,7 @@ const queries = (options: readonly ApiQueryOptions[]): MethodDecorator =>
 
 /** Questions over all devices. They are answered from the read model, which follows the events. */
 @ApiTags('fleet')
+@ApiRefusals()
 @Controller('fleet')
 export class FleetController {
   constructor(private readonly answers: FleetAnswers) {}
@@ -22,8 +23,6 @@ export class FleetController {
   @ApiOperation({ summary: 'Devices, filtered and sorted, page by page' })
   @queries([...SELECTION_QUERIES, ...PAGE_QUERIES])
   @ApiResponse({ status: 200, type: FleetAnswer, headers: POSITION_HEADERS })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 503, type: Rejected })
   async list(@Query() sent: Sent, @Res() reply: FastifyReply): Promise<void> {
     const asked = readFleetRequest(sent);
     if (!asked.ok) return sendRefusal(reply, asked.refusal);
@@ -42,8 +41,6 @@ export class FleetController {
   @ApiOperation({ summary: 'How many devices there are, of all or of those that are meant' })
   @queries(SELECTION_QUERIES)
   @ApiResponse({ status: 200, type: FleetCountAnswer, headers: POSITION_HEADERS })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 503, type: Rejected })
   async count(@Query() sent: Sent, @Res() reply: FastifyReply): Promise<void> {
     const selection = readFleetSelection(sent);
     if (!selection.ok) return sendRefusal(reply, selection.refusal);

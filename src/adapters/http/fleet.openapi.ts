@@ -1,5 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { MAX_REPLICA_ID_BYTES } from '../../replica/limits.js';
 import { DEFAULT_LIMIT, MAX_LIMIT } from './fleet-query.js';
+import { TIME_SCHEMA } from './parameters.openapi.js';
 
 /** Shapes for the OpenAPI page alone. */
 
@@ -8,7 +10,7 @@ const since = (name: string, what: string) => ({
   name,
   required: false,
   description: `Devices that ${what} then or later: ${TIME}`,
-  schema: { type: 'string', example: '2026-05-01T12:00:00Z' },
+  schema: TIME_SCHEMA,
 });
 
 /** Which devices are meant. */
@@ -17,7 +19,12 @@ export const SELECTION_QUERIES = [
     name: 'prefix',
     required: false,
     description: 'What the id begins with',
-    schema: { type: 'string', maxLength: 128, example: 'lamp-' },
+    schema: {
+      type: 'string',
+      maxLength: MAX_REPLICA_ID_BYTES,
+      pattern: '^[$A-Za-z0-9:._/-]*$',
+      example: 'lamp-',
+    },
   },
   {
     name: 'inSync',

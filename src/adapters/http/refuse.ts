@@ -1,7 +1,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Refusal } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
-import { JSON_TYPE } from './replies.js';
+import { JSON_TYPE, SAFE_HEADERS } from './replies.js';
 
 /**
  * Answers ahead of the routes, and before anything of the body is read.
@@ -19,6 +19,7 @@ export function refuse(
   const body = rejectedDocument(refusal, Date.now());
   response.writeHead(refusal.code, {
     ...headers,
+    ...Object.fromEntries(SAFE_HEADERS),
     'content-type': JSON_TYPE,
     'content-length': Buffer.byteLength(body),
     // Of a body that may be long nothing is read.

@@ -5,6 +5,12 @@ import { rejectedDocument } from '../../replica/documents.js';
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
 
+/** On every answer that says nothing else: a state is nobody's to keep, and JSON is not to be taken for a page. */
+export const SAFE_HEADERS = [
+  ['x-content-type-options', 'nosniff'],
+  ['cache-control', 'no-store'],
+] as const;
+
 export function sendDocument(reply: FastifyReply, status: number, document: string | Buffer): void {
   void reply.status(status).header('content-type', JSON_TYPE).send(document);
 }

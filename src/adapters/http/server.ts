@@ -16,7 +16,8 @@ import { type Refusal } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { type Connections, isAnswering } from './connections.js';
 import { type Gate } from './gate.js';
-import { sendRefusal, sendStopping } from './replies.js';
+import { refuseOtherMethods } from './known-paths.js';
+import { SAFE_HEADERS, sendRefusal, sendStopping } from './replies.js';
 import { MAX_HEADER_COUNT, type RequestLimits, whoAsks } from './request-limits.js';
 
 /** The most of the head of a request: its line, which has the URL, and its headers. */
@@ -67,7 +68,9 @@ export function createHttpAdapter(options: HttpOptions): FastifyAdapter {
         const held = limits.hold(handle);
         return guard(
           limits.pace((request, response) => {
-            if (isClosing || !ahead(request, response)) held(request, response);
+            if (!isClosing && ahead(request, response)) return;
+            for (const [name, value] of SAFE_HEADERS) response.setHeader(name, value);
+            held(request, response);
           }),
         );
       };
@@ -82,7 +85,9 @@ export function createHttpAdapter(options: HttpOptions): FastifyAdapter {
       );
       server.on(
         'checkExpectation',
-        guard((_request, response) => response.writeHead(417, { connection: 'close' }).end()),
+        guard((_request, response) =>
+          response.writeHead(417, { ...Object.fromEntries(SAFE_HEADERS), connection: 'close' }).end(),
+        ),
       );
       connections.watch(server);
       return server;
@@ -121,6 +126,7 @@ export function createHttpAdapter(options: HttpOptions): FastifyAdapter {
     // What it would become, nobody knows before it has.
     sendRefusal(reply.header('accept-encoding', 'identity'), COMPRESSED);
   });
+  refuseOtherMethods(instance);
   instance.removeAllContentTypeParsers();
   // JSON alone: a browser sends it to another origin only after asking, which a form or plain text does not need.
   for (const type of ['application/json', /^application\/[\w.-]+\+json/]) {
@@ -152,6 +158,8 @@ const UNREADABLE: Readonly<Record<string, Refusal & { readonly limit: Limit }>> 
 };
 const NOT_HTTP: Refusal = { code: 400, message: 'The request is not valid HTTP' };
 
+const SAFE_LINES = SAFE_HEADERS.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+
 /** What is not even HTTP gets an answer in HTTP, and its connection ends. */
 function refuseRaw(error: Error & { code?: string }, socket: Socket, observer: LimitObserver): void {
   const known = UNREADABLE[error.code ?? ''];
@@ -163,7 +171,7 @@ function refuseRaw(error: Error & { code?: string }, socket: Socket, observer: L
   const { code, message } = known ?? NOT_HTTP;
   const body = rejectedDocument({ code, message }, Date.now());
   socket.end(
-    `HTTP/1.1 ${code} ${STATUS_CODES[code]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${code} ${STATUS_CODES[code]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${SAFE_LINES}Connection: close\r\n\r\n${body}`,
   );
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }

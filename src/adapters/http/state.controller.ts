@@ -9,16 +9,20 @@ import { isReplicaId } from '../../replica/limits.js';
 import { Answers } from './answers.js';
 import { DeviceFollowers } from './device-followers.js';
 import { sendRefusal } from './replies.js';
-import { Accepted, DeltaNow, Deleted, GetAccepted, Rejected, UpdateRequest } from './documents.openapi.js';
+import { Accepted, DeltaNow, Deleted, GetAccepted, UpdateRequest } from './documents.openapi.js';
+import {
+  ApiRefusals,
+  DEVICE_ID_PARAM,
+  IDEMPOTENCY_KEY,
+  IF_MATCH,
+  IF_NONE_MATCH,
+} from './parameters.openapi.js';
 import { AT_QUERY, VERSION_QUERY } from './time-travel.openapi.js';
 
 /** Commands and queries of one device. Paths are below the topic prefix, `state` by default. */
 @ApiTags('state')
-@ApiParam({
-  name: 'deviceId',
-  description: '1 to 128 of [A-Za-z0-9:._-]; of a named replica: {deviceId}/name/{replica}',
-  example: 'lamp-1',
-})
+@ApiParam(DEVICE_ID_PARAM)
+@ApiRefusals()
 @Controller()
 export class StateController {
   constructor(
@@ -31,23 +35,13 @@ export class StateController {
   @Post(':deviceId/update')
   @ApiOperation({ summary: 'Report a state, ask for one, or both' })
   @ApiBody({ type: UpdateRequest })
-  @ApiHeader({
-    name: 'If-Match',
-    required: false,
-    description: 'The version that the replica must have, as an ETag',
-  })
-  @ApiHeader({
-    name: 'Idempotency-Key',
-    required: false,
-    description: 'Names the command: sent again, it has one effect',
-  })
+  @ApiHeader(IF_MATCH)
+  @ApiHeader(IDEMPOTENCY_KEY)
   @ApiResponse({
     status: 200,
     type: Accepted,
     headers: { ETag: { description: 'The version', schema: { type: 'string' } } },
   })
-  @ApiResponse({ status: '4XX', type: Rejected })
-  @ApiResponse({ status: '5XX', type: Rejected })
   update(
     @Param('deviceId') deviceId: string,
     @Req() request: FastifyRequest,
@@ -58,19 +52,9 @@ export class StateController {
 
   @Delete(':deviceId')
   @ApiOperation({ summary: 'Delete the replica; its version goes on' })
-  @ApiHeader({
-    name: 'If-Match',
-    required: false,
-    description: 'The version that the replica must have, as an ETag',
-  })
-  @ApiHeader({
-    name: 'Idempotency-Key',
-    required: false,
-    description: 'Names the command: sent again, it has one effect',
-  })
+  @ApiHeader(IF_MATCH)
+  @ApiHeader(IDEMPOTENCY_KEY)
   @ApiResponse({ status: 200, type: Deleted })
-  @ApiResponse({ status: '4XX', type: Rejected })
-  @ApiResponse({ status: '5XX', type: Rejected })
   delete(
     @Param('deviceId') deviceId: string,
     @Req() request: FastifyRequest,
@@ -83,15 +67,9 @@ export class StateController {
   @ApiOperation({ summary: 'The state, its delta and metadata: now, or at a version or time' })
   @ApiQuery(VERSION_QUERY)
   @ApiQuery(AT_QUERY)
-  @ApiHeader({
-    name: 'If-None-Match',
-    required: false,
-    description: 'Answer 304 where the version is still this one',
-  })
+  @ApiHeader(IF_NONE_MATCH)
   @ApiResponse({ status: 200, type: GetAccepted })
   @ApiResponse({ status: 304, description: 'Not changed' })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 404, type: Rejected })
   async get(
     @Param('deviceId') deviceId: string,
     @Req() request: FastifyRequest,
@@ -111,11 +89,9 @@ export class StateController {
   @ApiOperation({ summary: 'The same as GET /state/{deviceId}' })
   @ApiQuery(VERSION_QUERY)
   @ApiQuery(AT_QUERY)
-  @ApiHeader({ name: 'If-None-Match', required: false })
+  @ApiHeader(IF_NONE_MATCH)
   @ApiResponse({ status: 200, type: GetAccepted })
   @ApiResponse({ status: 304, description: 'Not changed' })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 404, type: Rejected })
   async getAlias(
     @Param('deviceId') deviceId: string,
     @Req() request: FastifyRequest,
@@ -128,7 +104,6 @@ export class StateController {
   @ApiOperation({ summary: 'What is outstanding' })
   @ApiResponse({ status: 200, type: DeltaNow })
   @ApiResponse({ status: 204, description: 'Nothing is outstanding' })
-  @ApiResponse({ status: 404, type: Rejected })
   async delta(
     @Param('deviceId') deviceId: string,
     @Req() request: FastifyRequest,

@@ -1,5 +1,5 @@
 import { Controller, Delete, Get, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiOperation, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { FORBIDDEN } from '../../application/access/rules.js';
 import {
@@ -16,8 +16,9 @@ import { rejectedDocument } from '../../replica/documents.js';
 import { isReplicaId } from '../../replica/limits.js';
 import { maySend } from './access.js';
 import { Answers } from './answers.js';
-import { Rejected } from './documents.openapi.js';
+import { UpdateRequest } from './documents.openapi.js';
 import { FleetAnswers } from './fleet-answers.js';
+import { ApiRefusals, SHADOW_QUERY, THING_PARAM } from './parameters.openapi.js';
 import { sendDocument, sendRefusal } from './replies.js';
 import { CLOCK } from './tokens.js';
 
@@ -40,6 +41,8 @@ const MAX_PAGE_COUNT = 100;
 
 /** AWS IoT's data plane: the classic shadow of a thing is the device's main replica, a named one is a named replica. */
 @ApiTags('aws')
+@ApiParam(THING_PARAM)
+@ApiRefusals()
 @Controller()
 export class ThingsController {
   constructor(
@@ -51,9 +54,8 @@ export class ThingsController {
 
   @Get('things/:thing/shadow')
   @ApiOperation({ summary: 'GetThingShadow' })
-  @ApiQuery({ name: 'name', required: false, description: 'The name of a named shadow' })
+  @ApiQuery(SHADOW_QUERY)
   @ApiResponse({ status: 200, description: 'The shadow document' })
-  @ApiResponse({ status: '4XX', type: Rejected })
   async get(
     @Param('thing') thing: string,
     @Query('name') name: unknown,
@@ -72,9 +74,9 @@ export class ThingsController {
 
   @Post('things/:thing/shadow')
   @ApiOperation({ summary: 'UpdateThingShadow' })
-  @ApiQuery({ name: 'name', required: false, description: 'The name of a named shadow' })
+  @ApiBody({ type: UpdateRequest })
+  @ApiQuery(SHADOW_QUERY)
   @ApiResponse({ status: 200, description: 'What was accepted' })
-  @ApiResponse({ status: '4XX', type: Rejected })
   update(
     @Param('thing') thing: string,
     @Query('name') name: unknown,
@@ -86,9 +88,8 @@ export class ThingsController {
 
   @Delete('things/:thing/shadow')
   @ApiOperation({ summary: 'DeleteThingShadow' })
-  @ApiQuery({ name: 'name', required: false, description: 'The name of a named shadow' })
+  @ApiQuery(SHADOW_QUERY)
   @ApiResponse({ status: 200, description: 'The version that was deleted' })
-  @ApiResponse({ status: '4XX', type: Rejected })
   delete(
     @Param('thing') thing: string,
     @Query('name') name: unknown,
@@ -100,10 +101,18 @@ export class ThingsController {
 
   @Get('api/things/shadow/ListNamedShadowsForThing/:thing')
   @ApiOperation({ summary: 'ListNamedShadowsForThing' })
-  @ApiQuery({ name: 'pageSize', required: false, description: '1 to 100; 25 by default' })
-  @ApiQuery({ name: 'nextToken', required: false, description: 'That of the page before' })
+  @ApiQuery({
+    name: 'pageSize',
+    required: false,
+    schema: { type: 'integer', minimum: 1, maximum: MAX_PAGE_COUNT, default: DEFAULT_PAGE_COUNT },
+  })
+  @ApiQuery({
+    name: 'nextToken',
+    required: false,
+    description: 'That of the page before',
+    schema: { type: 'string' },
+  })
   @ApiResponse({ status: 200, description: '`{"results": [...], "nextToken"?, "timestamp"}`' })
-  @ApiResponse({ status: '4XX', type: Rejected })
   async list(
     @Param('thing') thing: string,
     @Query() { pageSize, nextToken }: Readonly<Record<string, unknown>>,

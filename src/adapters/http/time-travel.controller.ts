@@ -19,6 +19,7 @@ import { Answers } from './answers.js';
 import { DesiredChanges } from './convergence.openapi.js';
 import { goneSignal, sendRefusal } from './replies.js';
 import { Accepted, Rejected } from './documents.openapi.js';
+import { ApiRefusals, DEVICE_ID_PARAM, IDEMPOTENCY_KEY, IF_MATCH } from './parameters.openapi.js';
 import {
   AT_QUERY,
   DIFF_QUERIES,
@@ -36,11 +37,8 @@ type Sent = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** What one device was, and how it came to be so. */
 @ApiTags('past')
-@ApiParam({
-  name: 'deviceId',
-  description: '1 to 128 of [A-Za-z0-9:._-]; of a named replica: {deviceId}/name/{replica}',
-  example: 'lamp-1',
-})
+@ApiParam(DEVICE_ID_PARAM)
+@ApiRefusals()
 @Controller()
 export class TimeTravelController {
   constructor(
@@ -56,8 +54,6 @@ export class TimeTravelController {
   @ApiQuery(HISTORY_QUERIES.limit)
   @ApiQuery(HISTORY_QUERIES.cursor)
   @ApiResponse({ status: 200, type: HistoryPage })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 404, type: Rejected })
   async history(
     @Param('deviceId') deviceId: string,
     @Query() sent: Sent,
@@ -77,8 +73,6 @@ export class TimeTravelController {
   @ApiQuery(HISTORY_QUERIES.limit)
   @ApiQuery(HISTORY_QUERIES.cursor)
   @ApiResponse({ status: 200, type: DesiredChanges })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 404, type: Rejected })
   async convergence(
     @Param('deviceId') deviceId: string,
     @Query() sent: Sent,
@@ -95,8 +89,6 @@ export class TimeTravelController {
   @ApiQuery(DIFF_QUERIES.from)
   @ApiQuery(DIFF_QUERIES.to)
   @ApiResponse({ status: 200, type: StateDiff })
-  @ApiResponse({ status: 400, type: Rejected })
-  @ApiResponse({ status: 404, type: Rejected })
   async diff(
     @Param('deviceId') deviceId: string,
     @Query() sent: Sent,
@@ -118,7 +110,6 @@ export class TimeTravelController {
   @ApiQuery(VERSION_QUERY)
   @ApiQuery(AT_QUERY)
   @ApiResponse({ status: 200, type: Explanation })
-  @ApiResponse({ status: 400, type: Rejected })
   @ApiResponse({ status: 404, type: Rejected, description: 'The value was never there' })
   async explain(
     @Param('deviceId') deviceId: string,
@@ -139,11 +130,9 @@ export class TimeTravelController {
   @Post(':deviceId/revert')
   @ApiOperation({ summary: 'Put desired back to what it was at a version, as a new update' })
   @ApiBody({ type: RevertRequest })
-  @ApiHeader({ name: 'If-Match', required: false, description: 'The version that the replica must have' })
-  @ApiHeader({ name: 'Idempotency-Key', required: false, description: 'Sent again, it has one effect' })
+  @ApiHeader(IF_MATCH)
+  @ApiHeader(IDEMPOTENCY_KEY)
   @ApiResponse({ status: 200, type: Accepted })
-  @ApiResponse({ status: '4XX', type: Rejected })
-  @ApiResponse({ status: '5XX', type: Rejected })
   async revert(
     @Param('deviceId') deviceId: string,
     @Req() request: FastifyRequest,

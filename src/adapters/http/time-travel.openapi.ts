@@ -1,24 +1,39 @@
 import { ApiExtraModels, ApiProperty, ApiPropertyOptional, getSchemaPath } from '@nestjs/swagger';
 import { GetAccepted } from './documents.openapi.js';
+import { REPLICA_ID_PATTERN, TIME_SCHEMA } from './parameters.openapi.js';
 
 /** Shapes for the OpenAPI page alone. */
 
 const anyObject = { type: 'object', additionalProperties: true } as const;
+const anyValue = {
+  nullable: true,
+  anyOf: [
+    anyObject,
+    { type: 'array', items: {} },
+    { type: 'string' },
+    { type: 'number' },
+    { type: 'boolean' },
+  ],
+  description: 'Any JSON value',
+};
 const milliseconds = { type: 'integer', description: 'Milliseconds since the epoch' } as const;
 
 export const VERSION_QUERY = {
   name: 'version',
   required: false,
   description: 'As it was after the update that made this version',
-  schema: { type: 'integer', minimum: 1 },
+  schema: { type: 'integer', minimum: 1, maximum: 999_999_999_999_999 },
 } as const;
 
 export const AT_QUERY = {
   name: 'at',
   required: false,
   description: 'As it was at this time: ISO 8601 with its zone, or milliseconds since the epoch',
-  schema: { type: 'string', example: '2026-05-01T12:00:00Z' },
+  schema: TIME_SCHEMA,
 } as const;
+
+/** A version is a whole number as a time may be one. */
+const BOUND_SCHEMA = { anyOf: TIME_SCHEMA.anyOf };
 
 const BOUND =
   'a version, or a time: ISO 8601 with its zone, or milliseconds since the epoch from 100000000000 on';
@@ -34,13 +49,13 @@ export const HISTORY_QUERIES = {
     name: 'from',
     required: false,
     description: `The first of them, inclusive: ${BOUND}`,
-    schema: { type: 'string' },
+    schema: BOUND_SCHEMA,
   },
   to: {
     name: 'to',
     required: false,
     description: `The last of them, inclusive: ${BOUND}`,
-    schema: { type: 'string' },
+    schema: BOUND_SCHEMA,
   },
   limit: {
     name: 'limit',
@@ -85,8 +100,8 @@ export class HistoryPage {
 }
 
 export const DIFF_QUERIES = {
-  from: { name: 'from', required: true, description: `Of what: ${BOUND}`, schema: { type: 'string' } },
-  to: { name: 'to', required: true, description: `To what: ${BOUND}`, schema: { type: 'string' } },
+  from: { name: 'from', required: true, description: `Of what: ${BOUND}`, schema: BOUND_SCHEMA },
+  to: { name: 'to', required: true, description: `To what: ${BOUND}`, schema: BOUND_SCHEMA },
 } as const;
 
 class StateStamp {
@@ -97,7 +112,7 @@ class StateStamp {
 class PatchOperation {
   @ApiProperty({ enum: ['add', 'remove', 'replace'] }) op!: string;
   @ApiProperty({ example: '/reported/power' }) path!: string;
-  @ApiPropertyOptional({ description: 'Any JSON value' }) value?: unknown;
+  @ApiPropertyOptional(anyValue) value?: unknown;
 }
 
 export class StateDiff {
@@ -119,23 +134,36 @@ export const PATH_QUERY = {
 
 export class Explanation {
   @ApiProperty({ description: 'As a JSON pointer', example: '/reported/temp' }) path!: string;
-  @ApiPropertyOptional({ description: 'Any JSON value; absent: it was removed' }) value?: unknown;
-  @ApiPropertyOptional({ description: 'What stood there before; absent: nothing' }) previous?: unknown;
+  @ApiPropertyOptional({ ...anyValue, description: 'Any JSON value; absent: it was removed' })
+  value?: unknown;
+  @ApiPropertyOptional({ ...anyValue, description: 'What stood there before; absent: nothing' })
+  previous?: unknown;
   @ApiProperty({ type: ShownEvent, description: 'The latest that named the value, or that removed it' })
   event!: ShownEvent;
 }
 
 export class RevertRequest {
-  @ApiProperty({ type: 'integer', minimum: 1, description: 'The version whose desired is wanted again' })
+  @ApiProperty({
+    type: 'integer',
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'The version whose desired is wanted again',
+  })
   to!: number;
   @ApiPropertyOptional({ maxLength: 64 }) clientToken?: string;
 }
 
 export class AsOfRequest {
-  @ApiProperty({ type: [String], minItems: 1, maxItems: 100, example: ['lamp-1', 'lamp-2'] })
+  @ApiProperty({
+    type: 'array',
+    items: { type: 'string', pattern: REPLICA_ID_PATTERN, not: { enum: ['.', '..'] } },
+    minItems: 1,
+    maxItems: 100,
+    example: ['lamp-1', 'lamp-2'],
+  })
   deviceIds!: string[];
   @ApiProperty({
-    oneOf: [{ type: 'string' }, { type: 'integer' }],
+    anyOf: TIME_SCHEMA.anyOf,
     description: 'ISO 8601 with its zone, or milliseconds since the epoch',
     example: '2026-05-01T12:00:00Z',
   })

@@ -34,7 +34,7 @@ describe('gets that are answered ahead of the routes', () => {
     const answer = await ask('GET /state/lamp');
     const length = Buffer.byteLength(document);
     expect(answer.replace(/^Date: .*$/m, 'Date')).toBe(
-      `HTTP/1.1 200 OK\r\netag: "7"\r\ncache-control: no-cache\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${length}\r\nDate\r\nConnection: close\r\n\r\n${document}`,
+      `HTTP/1.1 200 OK\r\nx-content-type-options: nosniff\r\ncache-control: no-cache\r\netag: "7"\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${length}\r\nDate\r\nConnection: close\r\n\r\n${document}`,
     );
   });
 
