@@ -218,6 +218,19 @@ describe('who may do what, by MQTT', () => {
       expect(foreign(third)).toEqual([]);
       await third.leave();
     });
+
+    it('leaves nothing that was not acknowledged to another caller', async () => {
+      const first = await kept('operator', 'unread');
+      let received = 0;
+      // Never calls back, so nothing is acknowledged.
+      first.client.handleMessage = () => received++;
+      await first.client.subscribeAsync(`state/${FOREIGN}/#`, { qos: 1 });
+      await operator.send(`state/${FOREIGN}/update`, { state: { reported: { secret: 3 } } });
+      await until('a message', () => received > 0);
+      const again = await comeAgain('component', first);
+      expect(foreign(again)).toEqual([]);
+      await again.leave();
+    });
   });
 
   it('lets a device in under its id also where another caller is there under it', async () => {

@@ -7,7 +7,6 @@ import {
   mayOnDevice,
   mayOnPrefix,
 } from '../../application/access/rules.js';
-import { replicaOfShadow } from '../../application/aws-shadow.js';
 import { maySendUpdate } from '../../application/access/sent-update.js';
 import { type Refusal } from '../../replica/commands.js';
 import { callerOf } from './gate.js';
@@ -142,11 +141,10 @@ function allow(may: boolean): Refusal | null {
   return may ? null : FORBIDDEN;
 }
 
+/** A shadow, whatever its name is, is its thing's. */
 function deviceIdOf(request: FastifyRequest): string {
   const { deviceId, thing } = request.params as Readonly<Record<string, string | undefined>>;
-  if (thing === undefined) return deviceId ?? '';
-  const { name } = request.query as Record<string, unknown>;
-  return replicaOfShadow(thing, typeof name === 'string' ? name : undefined) ?? '';
+  return deviceId ?? thing ?? '';
 }
 
 function asksForThePast(request: FastifyRequest): boolean {
