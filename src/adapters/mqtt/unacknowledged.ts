@@ -31,19 +31,23 @@ export class Unacknowledged {
     if (brokerCounter !== undefined && !packets.has(brokerCounter)) packets.set(brokerCounter, { ...packet });
   }
 
-  /** The packet has its number, or is in place of the one that has it. */
+  /**
+   * The packet has its number; or, the release of one of QoS 2, it is in place of the one that has it. One that is not
+   * there is left out: the session that it was for is over, and this is another's.
+   */
   update(clientId: string, packet: Outgoing): void {
-    const { packets, counters } = this.of(clientId);
+    const ofOne = this.sessions.get(clientId);
     const { brokerCounter, messageId } = packet;
-    if (messageId === undefined) return;
-    const replaced = counters.get(messageId);
-    if (brokerCounter === undefined || (replaced !== undefined && !packets.has(brokerCounter))) {
-      if (replaced !== undefined) packets.set(replaced, packet);
+    if (ofOne === undefined || messageId === undefined) return;
+    const { packets, counters } = ofOne;
+    if (packet.cmd === 'pubrel') {
+      const released = counters.get(messageId);
+      if (released !== undefined) packets.set(released, packet);
       return;
     }
-    const before = packets.get(brokerCounter)?.messageId;
-    if (before !== undefined) counters.delete(before);
-    // One that is not there was told while the session was being taken up.
+    const known = brokerCounter === undefined ? undefined : packets.get(brokerCounter);
+    if (brokerCounter === undefined || known === undefined) return;
+    if (known.messageId !== undefined) counters.delete(known.messageId);
     packets.set(brokerCounter, { ...packet });
     counters.set(messageId, brokerCounter);
   }

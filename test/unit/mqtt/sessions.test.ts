@@ -130,6 +130,18 @@ describe('sessions', () => {
     expect(await waiting(second)).toEqual([]);
   });
 
+  it('take nothing that was on its way to their id before', async () => {
+    const first = await come('c', ['#']);
+    const packet = await publish('a');
+    const second = await come('c', ['#'], 'other');
+    await store().outgoingUpdate(first, { ...packet, messageId: 1 });
+    expect(await waiting(second)).toEqual([]);
+    const own = await publish('b');
+    await store().outgoingUpdate(second, { ...own, messageId: 2 });
+    await store().outgoingUpdate(first, { ...packet, messageId: 2 });
+    expect(await waiting(second)).toEqual([own.brokerCounter]);
+  });
+
   it('are forgotten beyond their bound, those first whose clients have been away the longest', async () => {
     const [a, b, c] = [await come('a', ['#']), await come('b', ['#']), await come('c', ['#'])];
     leave(b);
