@@ -30,7 +30,8 @@ VOLUME /data
 USER node
 # HOST is not set here: to open the service is the decision of who runs it, and takes API_KEYS_FILE or OIDC_ISSUER.
 EXPOSE 3000
+# With a certificate it speaks TLS, to a name that the certificate need not have.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/health/live`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "process.env.NODE_TLS_REJECT_UNAUTHORIZED = 0; fetch(`http${process.env.HTTP_TLS_CERT_FILE ? 's' : ''}://127.0.0.1:${process.env.PORT || 3000}/health/live`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # The flags are those of `npm start`.
 CMD ["node", "--max-semi-space-size=192", "dist/main.js"]

@@ -23,6 +23,7 @@ import { MqttListener } from './mqtt.module.js';
 import { createLogger, NestLogger } from './observability/logger.js';
 import { Metrics } from './observability/metrics.js';
 import { openAccess } from './open-access.js';
+import { openHttpTls } from './open-tls.js';
 
 interface Started {
   readonly app: NestFastifyApplication;
@@ -47,6 +48,7 @@ async function start(settings: Settings, logger: Logger): Promise<Started> {
   const adapter = createHttpAdapter({
     maxRequestBytes: settings.MAX_REQUEST_BYTES,
     arrivalMs: settings.ARRIVAL_TIMEOUT_MS,
+    tls: openHttpTls(settings, logger),
     prefix: settings.TOPIC_PREFIX,
     ahead: isForOwnMachine ? forOwnMachine(quick) : quick,
     gate,

@@ -12,9 +12,10 @@ import { type Authenticator } from './application/ports/authenticator.js';
 import { type Bus, BusError } from './application/ports/bus.js';
 import { ReadReplica } from './application/read-replica.js';
 import { messageOf } from './application/timing.js';
-import { isMqttOn, type Settings, SettingsError } from './config/settings.js';
+import { isMqttOn, isMqttTls, mqttPortOf, type Settings, SettingsError } from './config/settings.js';
 import { whyNotListening } from './listening.js';
 import { type Metrics } from './observability/metrics.js';
+import { openMqttTls } from './open-tls.js';
 
 const EDGE = Symbol('mqtt edge');
 
@@ -66,7 +67,7 @@ function reasonOf(error: unknown, { host, port }: MqttEdgeOptions): string {
   return reason ?? (error instanceof BusError ? error.message : `MQTT_PORT: ${messageOf(error)}`);
 }
 
-/** What the MQTT edge is made of: a part of the composition root. */
+/** What the MQTT edge is made of: a part of the composition root. Throws `SettingsError`. */
 export function mqttProviders(
   settings: Settings,
   logger: Logger,
@@ -74,9 +75,12 @@ export function mqttProviders(
   authenticator: Authenticator | null,
 ): Provider[] {
   const isOn = isMqttOn(settings);
+  const secured = openMqttTls(settings, logger);
   const options: MqttEdgeOptions = {
     host: settings.MQTT_HOST,
-    port: settings.MQTT_PORT,
+    port: mqttPortOf(settings),
+    arrivalMs: settings.ARRIVAL_TIMEOUT_MS,
+    tls: secured?.tls ?? null,
     prefix: settings.TOPIC_PREFIX,
     withShadowTopics: settings.AWS_SHADOW_TOPICS === 'on',
     maxRequestBytes: settings.MAX_REQUEST_BYTES,
@@ -89,9 +93,11 @@ export function mqttProviders(
       inject: [BUS, ReadReplica],
       useFactory: (bus: Bus, reader: ReadReplica): NamedEdge | null => {
         if (!isOn) return null;
-        const edge = new MqttEdge({ bus, reader, observer: metrics.mqtt, authenticator }, options);
+        const certificates = secured?.certificates ?? null;
+        const observer = metrics.mqtt;
+        const edge = new MqttEdge({ bus, reader, observer, authenticator, certificates }, options);
         metrics.mqtt.watch(() => edge.connectionCount);
-        return { edge, options, isAsked: settings.MQTT === 'on', logger };
+        return { edge, options, isAsked: settings.MQTT === 'on' || isMqttTls(settings), logger };
       },
     },
     MqttListener,

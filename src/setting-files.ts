@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Settings, SettingsError } from './config/settings.js';
 
-type FileSetting = Extract<keyof Settings, `${string}_TLS_${string}_FILE`>;
+export type FileSetting = Extract<keyof Settings, `${string}_TLS_${string}_FILE`>;
 
 /** What is in the file that a setting names; undefined: it names none. Throws `SettingsError` where it cannot be read. */
 export function fileOf(settings: Settings, name: FileSetting): Buffer | undefined {

@@ -96,6 +96,9 @@ export class Settings {
   @IsString() OIDC_DEVICES_CLAIM: string = 'devices';
   /** How long an answer of the issuer may take. */
   @Whole(100, 60_000) OIDC_TIMEOUT_MS: number = 5000;
+  /** PEM files of the service's own certificate: REST is HTTPS then. Absent: HTTP. */
+  @IsOptional() @IsString() HTTP_TLS_CERT_FILE?: string;
+  @IsOptional() @IsString() HTTP_TLS_KEY_FILE?: string;
   /** Whether the service may run without authentication where others than programs of this machine can reach it. */
   @OneOf('on', 'off') ALLOW_UNAUTHENTICATED: string = 'off';
   /** Folder of the SQLite files. Made where it is missing. */
@@ -116,8 +119,8 @@ export class Settings {
   @IsOptional() @OneOf('on', 'off') MQTT?: string;
   /** Address that MQTT listens on. */
   @IsString() MQTT_HOST: string = '127.0.0.1';
-  /** TCP port of MQTT; 0: any free one. */
-  @Whole(0, 65535) MQTT_PORT: number = 1883;
+  /** TCP port of MQTT; 0: any free one. Absent: 1883, with TLS 8883. */
+  @IsOptional() @Whole(0, 65535) MQTT_PORT?: number;
   /** The most MQTT connections that are open at once. */
   @Whole(1, 1_000_000) MAX_MQTT_CONNECTION_COUNT: number = 10_000;
   /** `mqtt://…` or `mqtts://…` of a broker that the service is a client of. Absent: of none. */
@@ -130,10 +133,16 @@ export class Settings {
   /** At that broker; they come before those in the URL. */
   @IsOptional() @IsString() MQTT_USERNAME?: string;
   @IsOptional() @IsString() MQTT_PASSWORD?: string;
-  /** PEM files. The CA's is needed only where the system does not know it; the other two for client certificates. */
+  /**
+   * PEM files. With MQTT_URL: of the authority that signed that broker's certificate, where the system does not know it.
+   * Else of the one whose client certificates the service's own broker takes.
+   */
   @IsOptional() @IsString() MQTT_TLS_CA_FILE?: string;
+  /** With MQTT_URL: the client's certificate. Else that of the service's own broker, which speaks TLS then. */
   @IsOptional() @IsString() MQTT_TLS_CERT_FILE?: string;
   @IsOptional() @IsString() MQTT_TLS_KEY_FILE?: string;
+  /** What the authority has taken back of the client certificates that the service's own broker takes. */
+  @IsOptional() @IsString() MQTT_TLS_CRL_FILE?: string;
   /** By which that broker knows the session of this instance. Absent: one that is kept in DATA_DIR. */
   @IsOptional()
   @Matches(/^[\x21-\x7e]{1,128}$/, { message: 'must be 1 to 128 printable ASCII characters' })
@@ -245,7 +254,7 @@ const SECRET = /PASSWORD$|CONNECTION_STRING$|^DATABASE_URL$|^MQTT_URL$/;
 
 /** An environment variable that starts like one of ours and is none is a misspelling. */
 const OUR_PREFIXES =
-  /^(AWS_SHADOW|API_KEY|OIDC_|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEVICE|DEPTH|FOLLOWER|MQTT|IN_FLIGHT|CONNECTION)|ARRIVAL_|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
+  /^(AWS_SHADOW|API_KEY|OIDC_|ALLOW_UNAUTH|EVENTSTORE_CON|DATABASE_|HTTP_TLS|KAFKA_(TLS|SASL|BROKER|PARTITION|REPLICATION|CONNECT|SESSION|GROUP|CLIENT)|BATCH_MAX|MAX_(STATE|REQUEST|DEVICE|DEPTH|FOLLOWER|MQTT|IN_FLIGHT|CONNECTION)|ARRIVAL_|MQTT_|PUBLISH_DOC|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|REQUEST_TIMEOUT|SHUTDOWN_TIMEOUT|CACHE_BYTE|TOPIC_PREF)/;
 
 /**
  * Reads the settings. An empty variable counts as absent.
@@ -284,24 +293,42 @@ export function readSettings(environment: Readonly<Record<string, string | undef
       problems.push(`${name} needs KAFKA_SASL_MECHANISM`);
     }
   }
-  if ((settings.MQTT_TLS_CERT_FILE === undefined) !== (settings.MQTT_TLS_KEY_FILE === undefined)) {
-    problems.push('MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE go together');
+  for (const protocol of ['MQTT', 'HTTP'] as const) {
+    const [cert, key] = [`${protocol}_TLS_CERT_FILE`, `${protocol}_TLS_KEY_FILE`] as const;
+    if ((settings[cert] === undefined) !== (settings[key] === undefined)) {
+      problems.push(`${cert} and ${key} go together`);
+    }
   }
   if (settings.MQTT_GROUP !== undefined && settings.MQTT_SHARED === 'off') {
     problems.push('MQTT_GROUP needs MQTT_SHARED=on');
   }
   for (const name of OF_MQTT_URL) {
-    if (given[name] === undefined) continue;
-    if (settings.MQTT_URL === undefined) problems.push(`${name} needs MQTT_URL`);
-    // Without it the connection would be open, while a file says that it must not be.
-    else if (name.includes('_TLS_') && !/^mqtts:/i.test(settings.MQTT_URL))
-      problems.push(`${name} needs MQTT_URL to begin with mqtts://`);
+    if (given[name] !== undefined && settings.MQTT_URL === undefined) problems.push(`${name} needs MQTT_URL`);
+  }
+  for (const name of OF_MQTT_TLS) {
+    const problem = settings[name] === undefined ? null : problemOfMqttTls(name, settings);
+    if (problem !== null) problems.push(`${name} ${problem}`);
   }
   if (problems.length > 0) throw new SettingsError(problems.join('; '));
   return settings;
 }
 
-/** Whether the service asks who its callers are. */
+/** Null: the file is of use. */
+function problemOfMqttTls(name: (typeof OF_MQTT_TLS)[number], settings: Settings): string | null {
+  const { MQTT_URL, MQTT_TLS_CERT_FILE, MQTT_TLS_CA_FILE } = settings;
+  if (MQTT_URL !== undefined) {
+    if (name === 'MQTT_TLS_CRL_FILE') return 'is for the broker of the service’s own: unset it, or MQTT_URL';
+    // Without it the connection would be open, while a file says that it must not be.
+    return /^mqtts:/i.test(MQTT_URL) ? null : 'needs MQTT_URL to begin with mqtts://';
+  }
+  if (!isMqttOn(settings)) return 'needs MQTT_URL or MQTT=on';
+  if (name === 'MQTT_TLS_CA_FILE' && MQTT_TLS_CERT_FILE === undefined) {
+    return 'needs MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE';
+  }
+  return name === 'MQTT_TLS_CRL_FILE' && MQTT_TLS_CA_FILE === undefined ? 'needs MQTT_TLS_CA_FILE' : null;
+}
+
+/** Whether the service asks who its callers are by REST, and by what MQTT clients send as a password. */
 export function isAuthenticated({ API_KEYS_FILE, OIDC_ISSUER }: Settings): boolean {
   return API_KEYS_FILE !== undefined || OIDC_ISSUER !== undefined;
 }
@@ -323,6 +350,20 @@ export function mqttGroupOf(settings: Settings): string | null {
   return isShared ? (MQTT_GROUP ?? 'device-state-replica') : null;
 }
 
+/** Whether that broker speaks TLS; with MQTT_URL the files are those of the client. */
+export function isMqttTls(settings: Settings): boolean {
+  return isMqttOn(settings) && settings.MQTT_URL === undefined && settings.MQTT_TLS_CERT_FILE !== undefined;
+}
+
+/** Whether it takes client certificates: it lets nobody in then who has neither such a one nor a password that does. */
+function takesCertificates(settings: Settings): boolean {
+  return isMqttTls(settings) && settings.MQTT_TLS_CA_FILE !== undefined;
+}
+
+export function mqttPortOf(settings: Settings): number {
+  return settings.MQTT_PORT ?? (isMqttTls(settings) ? 8883 : 1883);
+}
+
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/i;
 const OTHERS = ['KAFKA_BROKERS', 'EVENTSTORE_CONNECTION_STRING', 'DATABASE_URL'] as const;
 
@@ -340,8 +381,11 @@ export function requireAuthentication(settings: Settings): void {
   }
   const why = reachedBy(settings);
   if (isAllowed || why === undefined) return;
+  const needed = why.startsWith('MQTT_')
+    ? 'API_KEYS_FILE, OIDC_ISSUER or MQTT_TLS_CA_FILE'
+    : 'API_KEYS_FILE or OIDC_ISSUER';
   throw new SettingsError(
-    `API_KEYS_FILE or OIDC_ISSUER is needed with ${why}, or ALLOW_UNAUTHENTICATED=on where whoever reaches the service may do everything`,
+    `${needed} is needed with ${why}, or ALLOW_UNAUTHENTICATED=on where whoever reaches the service may do everything`,
   );
 }
 
@@ -351,7 +395,8 @@ function reachedBy(settings: Settings): string | undefined {
   const other = OTHERS.find((name) => settings[name] !== undefined);
   if (other !== undefined) return other;
   if (!LOOPBACK.test(HOST)) return `HOST=${inOneLine(HOST)}`;
-  return isMqttOn(settings) && !LOOPBACK.test(MQTT_HOST) ? `MQTT_HOST=${inOneLine(MQTT_HOST)}` : undefined;
+  const isMqttOpen = isMqttOn(settings) && !takesCertificates(settings);
+  return isMqttOpen && !LOOPBACK.test(MQTT_HOST) ? `MQTT_HOST=${inOneLine(MQTT_HOST)}` : undefined;
 }
 
 /** A value between quotes, whatever is in it, and not too long to be read. */
@@ -363,29 +408,34 @@ function inOneLine(value: string): string {
 const OF_MQTT_URL = [
   'MQTT_USERNAME',
   'MQTT_PASSWORD',
-  'MQTT_TLS_CA_FILE',
-  'MQTT_TLS_CERT_FILE',
-  'MQTT_TLS_KEY_FILE',
   'MQTT_CLIENT_ID',
   'MQTT_SHARED',
   'MQTT_GROUP',
   'MQTT_SESSION_MS',
 ] as const;
 
+const OF_MQTT_TLS = [
+  'MQTT_TLS_CA_FILE',
+  'MQTT_TLS_CERT_FILE',
+  'MQTT_TLS_KEY_FILE',
+  'MQTT_TLS_CRL_FILE',
+] as const;
+
 const OPTIONAL = [
   'API_KEYS_FILE',
   'OIDC_ISSUER',
   'OIDC_AUDIENCE',
+  'HTTP_TLS_CERT_FILE',
+  'HTTP_TLS_KEY_FILE',
   'DATABASE_URL',
   'EVENTSTORE_CONNECTION_STRING',
   'KAFKA_BROKERS',
   'MQTT',
+  'MQTT_PORT',
   'MQTT_URL',
   'MQTT_USERNAME',
   'MQTT_PASSWORD',
-  'MQTT_TLS_CA_FILE',
-  'MQTT_TLS_CERT_FILE',
-  'MQTT_TLS_KEY_FILE',
+  ...OF_MQTT_TLS,
   'MQTT_CLIENT_ID',
   'MQTT_SHARED',
   'MQTT_GROUP',

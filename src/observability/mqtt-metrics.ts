@@ -116,6 +116,10 @@ export class MqttMetrics implements MqttObserver {
     this.logger[isRecent ? 'debug' : 'warn'](fields, 'MQTT publish refused: not a command topic');
   }
 
+  mqttEnded(clientId: string, callerId: string): void {
+    this.logger.info({ clientId, callerId }, 'An MQTT client is ended: its credentials do not do any more');
+  }
+
   mqttFailed(clientId: string | null, error: unknown): void {
     this.failures.inc();
     // Not the error itself: the packet that was wrong hangs on it, and a second CONNECT has a password in it.

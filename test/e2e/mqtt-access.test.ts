@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import mqtt from 'mqtt';
+import { type IClientOptions } from 'mqtt';
 import { lineOf, newApiKey } from '../../src/adapters/access/api-keys.js';
 import { type Caller, type Role, ROLES } from '../../src/application/access/rules.js';
 import { until } from '../support/http.js';
-import { MqttPeer } from '../support/mqtt.js';
+import { answerToConnect, MqttPeer } from '../support/mqtt.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
 const CALLERS: Readonly<Record<Role, Caller>> = {
@@ -80,22 +80,8 @@ describe('who may do what, by MQTT', () => {
     return MqttPeer.connect(service.mqtt, { clientId, username: 'any', password: keys[role] });
   }
 
-  /** The code of the refusal; 0: it was let in. */
-  async function codeOf(options: mqtt.IClientOptions): Promise<number> {
-    const client = mqtt.connect(`mqtt://${service.mqtt}`, {
-      protocolVersion: 4,
-      reconnectPeriod: 0,
-      ...options,
-    });
-    try {
-      return await new Promise<number>((resolve) => {
-        client.once('connect', () => resolve(0));
-        client.once('error', (error) => resolve((error as { code?: number }).code ?? -1));
-      });
-    } finally {
-      client.end(true);
-    }
-  }
+  const codeOf = (options: IClientOptions): Promise<number | string> =>
+    answerToConnect(service.mqtt, options);
 
   it.each([
     ['nothing', {}, 4],

@@ -191,6 +191,17 @@ describe('tokens of an issuer', () => {
     expect(await tokens.authenticate(await issuer.token(OPERATOR))).toEqual(UNAVAILABLE);
   });
 
+  it('need not be told where they have ended, by their own word, or are no tokens', async () => {
+    const tokens = tokensOf();
+    const ended = await issuer.token({ ...OPERATOR, exp: seconds() - 60 });
+    const [header = ''] = ended.split('.');
+    await issuer.leave();
+    expect(await tokens.authenticate(ended)).toEqual(UNKNOWN);
+    for (const payload of ['', 'x', encode([])]) {
+      expect(await tokens.authenticate(`${header}.${payload}.x`)).toEqual(UNKNOWN);
+    }
+  });
+
   it.each([
     ['speaks for another', { issuer: 'http://127.0.0.1:1' }],
     ['has its keys in the clear elsewhere', { jwks_uri: 'http://192.0.2.1/keys' }],

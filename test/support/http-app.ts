@@ -55,6 +55,7 @@ export async function startHttpApp(process: ReplicaProcess, parts: HttpParts): P
   const adapter = createHttpAdapter({
     maxRequestBytes,
     arrivalMs: 30_000,
+    tls: null,
     prefix: 'state',
     ahead: () => false,
     gate: null,

@@ -21,14 +21,19 @@ async function answerOf(response: Response): Promise<Answer> {
 
 /** Calls the REST API of one service. */
 export class RestClient {
-  /** @param prefix the service's TOPIC_PREFIX */
+  /**
+   * @param prefix the service's TOPIC_PREFIX
+   * @param headers of every request
+   */
   constructor(
     readonly url: string,
     readonly prefix = 'state',
+    private readonly headers: Record<string, string> = {},
   ) {}
 
   async call(method: string, path: string, init: RequestInit = {}): Promise<Answer> {
-    return answerOf(await fetch(`${this.url}${path}`, { ...init, method }));
+    const headers = { ...this.headers, ...(init.headers as Record<string, string> | undefined) };
+    return answerOf(await fetch(`${this.url}${path}`, { ...init, method, headers }));
   }
 
   get(path: string, headers: Record<string, string> = {}): Promise<Answer> {

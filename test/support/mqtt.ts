@@ -68,3 +68,17 @@ export class MqttPeer extends Received {
     await this.client.endAsync(isForced);
   }
 }
+
+/** How a CONNECT is answered: the return code; 0: it was let in. Text: the connection failed before, and why. */
+export async function answerToConnect(address: string, options: IClientOptions): Promise<number | string> {
+  const client = mqtt.connect(`mqtt://${address}`, { protocolVersion: 4, reconnectPeriod: 0, ...options });
+  try {
+    return await new Promise<number | string>((resolve) => {
+      client.once('connect', () => resolve(0));
+      client.once('error', (error) => resolve((error as { code?: number | string }).code ?? error.message));
+      client.once('close', () => resolve('closed'));
+    });
+  } finally {
+    client.end(true);
+  }
+}

@@ -30,7 +30,7 @@ const ANY_PORTS = { PORT: '0', MQTT_PORT: '0' };
 
 /** Variables of the caller's own environment that would reach the service by accident. */
 const OURS =
-  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT|API_KEYS_FILE|OIDC_|ALLOW_|LOG_LEVEL|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|ARRIVAL_)/;
+  /^(KAFKA_|TOPIC_PREFIX|DATA_DIR|PORT|HOST|EVENTSTORE_|DATABASE_URL|MQTT|API_KEYS_FILE|OIDC_|ALLOW_|LOG_LEVEL|HTTP_TLS|BATCH_|CACHE_|MAX_|PUBLISH_|UNCHANGED_|SNAPSHOT_|PROJECTION|FOLLOWER_|ARRIVAL_)/;
 
 /** A temporary folder for a service's data. The caller removes it with the returned function. */
 export function temporaryFolder(): { path: string; remove: () => void } {

@@ -1,14 +1,14 @@
 import { hash, randomBytes } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { readCaller } from '../../application/access/caller.js';
 import { type Caller } from '../../application/access/rules.js';
+import { messageOf } from '../../application/timing.js';
+import { readText, WatchedFiles } from './watched-files.js';
 
 const KEY_BYTES = 32;
 /** So that a key is known as one wherever it turns up. */
 const KEY_START = 'dsr_';
 const HASH = /^[0-9a-f]{64}$/;
 const MEMBERS = ['id', 'role', 'devices', 'sha256'];
-const CHECK_MS = 1000;
 
 /** 256 random bits: what can be guessed by no one needs no slow hash. */
 export function newApiKey(): string {
@@ -80,18 +80,16 @@ interface KeysLogger {
  */
 export class ApiKeys {
   private keys: KeysByHash;
-  private seen: string;
-  private readonly timer: NodeJS.Timeout;
+  private readonly files: WatchedFiles;
 
   /** Throws an error of one line that says what is wrong with the file. */
   constructor(
     private readonly path: string,
     private readonly logger: KeysLogger,
   ) {
-    // Before it is read: a change in between is seen later, at the worst twice.
-    this.seen = stampOf(path);
+    this.files = new WatchedFiles([path], () => this.readAgain());
     this.keys = read(path);
-    this.timer = setInterval(() => this.check(), CHECK_MS).unref();
+    this.files.watch();
   }
 
   get count(): number {
@@ -104,45 +102,25 @@ export class ApiKeys {
   }
 
   close(): void {
-    clearInterval(this.timer);
+    this.files.close();
   }
 
-  private check(): void {
-    const stamp = stampOf(this.path);
-    if (stamp === this.seen) return;
-    this.seen = stamp;
+  private readAgain(): void {
     try {
       this.keys = read(this.path);
       this.logger.info({ keys: this.keys.size }, 'API_KEYS_FILE was read again');
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.logger.error({ reason }, 'API_KEYS_FILE has changed and cannot be used: the keys before stay');
     }
   }
 }
 
-/** Changes whenever the file does, also where it is replaced by another one, or by a link to another one. */
-function stampOf(path: string): string {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  }
-}
-
 function read(path: string): KeysByHash {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new Error(`cannot read '${path}' (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`, {
-      cause: error,
-    });
-  }
+  const text = readText(path);
   try {
     return parseApiKeys(text);
   } catch (error) {
-    throw new Error(`'${path}': ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`'${path}': ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,4 +1,4 @@
-import { type JWTPayload, jwtVerify } from 'jose';
+import { decodeJwt, type JWTPayload, jwtVerify } from 'jose';
 import { readCaller } from '../../application/access/caller.js';
 import { type Caller, ROLES } from '../../application/access/rules.js';
 import { type Authentication, UNAVAILABLE, UNKNOWN } from '../../application/ports/authenticator.js';
@@ -45,7 +45,7 @@ export class Tokens {
       this.explain(payload, caller);
       return UNKNOWN;
     } catch (error) {
-      return error instanceof IssuerAway ? UNAVAILABLE : UNKNOWN;
+      return error instanceof IssuerAway && !hasEnded(token) ? UNAVAILABLE : UNKNOWN;
     }
   }
 
@@ -54,6 +54,16 @@ export class Tokens {
     if (performance.now() - this.loggedAt < LOG_MS) return;
     this.loggedAt = performance.now();
     this.logger.warn({ sub, problem }, 'A token of OIDC_ISSUER does not say what its caller may do');
+  }
+}
+
+/** By its own word, which nobody would give falsely; one that cannot be read never was. */
+function hasEnded(token: string): boolean {
+  try {
+    const { exp } = decodeJwt(token);
+    return exp !== undefined && exp + CLOCK_TOLERANCE_S < Date.now() / 1000;
+  } catch {
+    return true;
   }
 }
 

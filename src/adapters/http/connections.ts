@@ -1,10 +1,13 @@
 import { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { networkOf } from '../../application/access/network.js';
 import { Places } from '../../application/access/places.js';
 import { type LimitObserver } from '../../application/ports/limit-observer.js';
 
 const IDLE_CHECK_MS = 50;
+/** For so long a connection that rests may still send what was answered last. */
+const SENDING_MS = 1000;
 
 export interface ConnectionsOptions {
   /** Connections beyond are ended as they come. */
@@ -25,11 +28,15 @@ interface Stall {
 
 /**
  * The open connections: bounded, cut where nobody reads the answers, and ended when the service stops. Node closes those
- * that rest between two requests, but waits for ever for one that never sent any, which browsers open ahead of need.
+ * that rest between two requests, but waits for ever for one that never sent any, which browsers open ahead of need, and
+ * for a handshake of TLS; and it takes one for resting whose answer has ended, though not all of it is sent.
  */
 export class Connections {
   private readonly open = new Set<Socket>();
-  private readonly unused = new Set<Socket>();
+  /** By their ends, since with TLS a request has another socket than its connection. */
+  private readonly unused = new Map<string, Socket>();
+  /** What HTTP is spoken on. */
+  private readonly carriers = new Set<Socket>();
   private readonly stalls = new Map<Socket, Stall>();
   private readonly addresses: Places;
   private server: Server | null = null;
@@ -41,17 +48,29 @@ export class Connections {
   watch(server: Server): void {
     this.server = server;
     server.on('connection', (socket: Socket) => this.accept(socket));
-    server.on('request', ({ socket }: IncomingMessage) => this.unused.delete(socket));
+    if (server instanceof TlsServer) server.on('secureConnection', (socket) => this.carry(socket));
+    server.on('request', ({ socket }: IncomingMessage) => {
+      if (this.unused.size > 0) this.unused.delete(endsOf(socket));
+    });
     const timer = setInterval(() => this.cutStalled(), Math.max(10, this.options.stallMs / 4)).unref();
     server.on('close', () => clearInterval(timer));
   }
 
   /** Closes what carries no request now, and after so many milliseconds what still does. */
   close(graceMs: number): void {
-    for (const socket of this.unused) socket.destroy();
-    // Node does so once; those that carry a request now come to rest a moment later.
-    setInterval(() => this.server?.closeIdleConnections(), IDLE_CHECK_MS).unref();
-    setTimeout(() => this.server?.closeAllConnections(), graceMs).unref();
+    for (const socket of this.unused.values()) socket.destroy();
+    const { server } = this;
+    if (server === null) return;
+    const closeIdle = server.closeIdleConnections.bind(server);
+    const began = performance.now();
+    // Fastify and Node call it, too.
+    server.closeIdleConnections = () => {
+      const isSending = [...this.carriers].some(({ writableLength }) => writableLength > 0);
+      if (!isSending || performance.now() - began > SENDING_MS) closeIdle();
+    };
+    // They do so once; those that carry a request now come to rest a moment later.
+    setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS).unref();
+    setTimeout(() => server.closeAllConnections(), graceMs).unref();
   }
 
   private accept(socket: Socket): void {
@@ -63,17 +82,28 @@ export class Connections {
       socket.destroy();
       return;
     }
+    const ends = endsOf(socket);
     this.open.add(socket);
-    this.unused.add(socket);
+    this.unused.set(ends, socket);
     socket.once('close', () => {
       this.addresses.give(address);
-      for (const group of [this.open, this.unused, this.stalls]) group.delete(socket);
+      this.open.delete(socket);
+      if (this.unused.get(ends) === socket) this.unused.delete(ends);
+    });
+    if (!(this.server instanceof TlsServer)) this.carry(socket);
+  }
+
+  private carry(socket: Socket): void {
+    this.carriers.add(socket);
+    socket.once('close', () => {
+      this.carriers.delete(socket);
+      this.stalls.delete(socket);
     });
   }
 
   private cutStalled(): void {
     const now = performance.now();
-    for (const socket of this.open) {
+    for (const socket of this.carriers) {
       const { writableLength } = socket;
       // One that has a time-out of its own is an event stream, which is told when it ends.
       if (writableLength === 0 || (socket.timeout ?? 0) > 0) {
@@ -91,6 +121,10 @@ export class Connections {
       }
     }
   }
+}
+
+function endsOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
+  return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
 }
 
 /** What the system has not taken of the write in hand; Node's own time-outs look at it, too. */

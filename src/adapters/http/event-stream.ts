@@ -12,7 +12,7 @@ import {
 import { type LimitObserver } from '../../application/ports/limit-observer.js';
 import { type Observer } from '../../application/ports/observer.js';
 import { type Refusal } from '../../replica/commands.js';
-import { callerOf, isStillKnown } from './gate.js';
+import { callerOf, knownOf } from './gate.js';
 import { onClose, sendRefusal, sendStopping } from './replies.js';
 import { leaveFlight } from './request-limits.js';
 import { FOLLOWER_OBSERVER, FOLLOWER_OPTIONS, LIMIT_OBSERVER, OBSERVER } from './tokens.js';
@@ -67,6 +67,7 @@ export class EventStream {
   private readonly abort = new AbortController();
   private readonly response: ServerResponse;
   private heartbeat: NodeJS.Timeout | undefined;
+  private unwatch: (() => void) | undefined;
   private placed = '';
   private end: FollowerEnd | null = null;
   private watching: Promise<void> | null = null;
@@ -118,14 +119,12 @@ export class EventStream {
     this.placed = place();
     response.write(`retry: ${RETRY_MS}\nid: ${this.placed}\n\n`);
     this.heartbeat = setInterval(() => {
-      void isStillKnown(this.reply.request.raw).then((isKnown) => {
-        if (!isKnown) this.stop('unauthorized');
-      });
       if (response.writableLength > 0) return;
       const id = place();
       response.write(id === this.placed ? ':\n\n' : `id: ${id}\n\n`);
       this.placed = id;
     }, HEARTBEAT_MS);
+    this.unwatch = knownOf(this.reply.request.raw)?.watch(() => this.stop('unauthorized'));
   }
 
   /** Sends, and resolves when there is room for more, or there never will be. */
@@ -146,6 +145,7 @@ export class EventStream {
     if (this.end !== null) return;
     this.end = reason;
     clearInterval(this.heartbeat);
+    this.unwatch?.();
     this.abort.abort();
     const { response } = this;
     if (reason === 'left' || response.destroyed) return;

@@ -1,4 +1,5 @@
 import { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { type Ask, KnownCaller } from '../../application/access/known-caller.js';
 import { type Caller } from '../../application/access/rules.js';
 import { type Authentication, type Authenticator, UNKNOWN } from '../../application/ports/authenticator.js';
 import { type Refusal } from '../../replica/commands.js';
@@ -13,32 +14,19 @@ const UNAVAILABLE: Refusal = {
   message: 'Tokens cannot be checked now: the issuer does not answer',
 };
 
-const CALLER = Symbol('caller');
+const KNOWN = Symbol('known');
 const STRANGER = Symbol('stranger');
-const ASK_AGAIN = Symbol('ask again');
 
-type Asked = IncomingMessage & {
-  [CALLER]?: Caller;
-  [STRANGER]?: true;
-  [ASK_AGAIN]?: () => Authentication | Promise<Authentication>;
-};
+type Asked = IncomingMessage & { [KNOWN]?: KnownCaller; [STRANGER]?: true };
 
 /** Who asks; undefined: nobody was asked, since authentication is off, or for a route that is open to everybody. */
 export function callerOf(request: IncomingMessage): Caller | undefined {
-  return (request as Asked)[CALLER];
+  return knownOf(request)?.caller;
 }
 
-/**
- * Whether who asks would be let in again, as the very caller that it was: for answers that take long. Where that cannot
- * be told now, it is still so. Never rejects.
- */
-export async function isStillKnown(request: IncomingMessage): Promise<boolean> {
-  const asked = request as Asked;
-  const again = await asked[ASK_AGAIN]?.();
-  if (again === undefined) return true;
-  return again.ok
-    ? JSON.stringify(again.caller) === JSON.stringify(asked[CALLER])
-    : again.reason === 'unavailable';
+/** As {@link callerOf}, for answers that take long: while it is written, the caller's credentials may end. */
+export function knownOf(request: IncomingMessage): KnownCaller | undefined {
+  return (request as Asked)[KNOWN];
 }
 
 /** Whether the gate let somebody in whom it does not know, to a route that is open to everybody. */
@@ -65,17 +53,18 @@ export class Gate {
   guard(next: RequestListener): RequestListener {
     return (request, response) => {
       const credential = credentialOf(request);
-      if (credential === undefined) return this.settle(UNKNOWN, request, response, next);
-      const ask = (): Authentication | Promise<Authentication> => this.authenticator.authenticate(credential);
-      (request as Asked)[ASK_AGAIN] = ask;
+      const ask: Ask = () =>
+        credential === undefined ? UNKNOWN : this.authenticator.authenticate(credential);
+      const settle = (answer: Authentication): void => this.settle(answer, ask, request, response, next);
       const answer = ask();
-      if (answer instanceof Promise) void answer.then((later) => this.settle(later, request, response, next));
-      else this.settle(answer, request, response, next);
+      if (answer instanceof Promise) void answer.then(settle);
+      else settle(answer);
     };
   }
 
   private settle(
     answer: Authentication,
+    ask: Ask,
     request: IncomingMessage,
     response: ServerResponse,
     next: RequestListener,
@@ -86,7 +75,7 @@ export class Gate {
       asked[STRANGER] = true;
       return next(request, response);
     }
-    asked[CALLER] = answer.caller;
+    asked[KNOWN] = new KnownCaller(answer.caller, ask);
     next(request, response);
   }
 

@@ -5,13 +5,16 @@ import {
   createServer,
   type IncomingMessage,
   type RequestListener,
+  type Server,
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import { type Socket } from 'node:net';
 import { networkOf } from '../../application/access/network.js';
 import { type Limit, type LimitObserver } from '../../application/ports/limit-observer.js';
 import { type Observer } from '../../application/ports/observer.js';
+import { type ServerTls } from '../../application/ports/server-tls.js';
 import { type Refusal } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { type Connections, isAnswering } from './connections.js';
@@ -33,8 +36,10 @@ export type AnswersAhead = (request: IncomingMessage, response: ServerResponse) 
 export interface HttpOptions {
   /** A larger body is refused before it is read: 413. */
   readonly maxRequestBytes: number;
-  /** How long the head of a request may take to arrive, and the whole of it; then 408. */
+  /** How long the head of a request may take to arrive, and the whole of it; then 408. Before, a handshake of TLS. */
   readonly arrivalMs: number;
+  /** Null: what comes is HTTP in the clear. */
+  readonly tls: ServerTls | null;
   /** First part of the paths of replicas. */
   readonly prefix: string;
   /** Is offered every request before Fastify sees it, until the service stops. */
@@ -48,17 +53,18 @@ export interface HttpOptions {
 
 /** Fastify, set up so that a body reaches the command's own reader as the bytes that were sent. */
 export function createHttpAdapter(options: HttpOptions): FastifyAdapter {
-  const { maxRequestBytes, arrivalMs, prefix, ahead, gate, limits, connections, observer } = options;
+  const { maxRequestBytes, arrivalMs, tls, prefix, ahead, gate, limits, connections, observer } = options;
   const named = new RegExp(`^/${prefix}/([^/?]+)/name/([^/?]+)(?=[/?]|$)`);
   let isClosing = false;
   const adapter = new FastifyAdapter({
     serverFactory: (handler: RequestListener) => {
-      const server = createServer({
+      const server = createHttpServer(tls, {
         maxHeaderSize: MAX_HEAD_BYTES,
         headersTimeout: arrivalMs,
         requestTimeout: arrivalMs,
         connectionsCheckingInterval: Math.max(10, Math.min(arrivalMs / 4, 5000)),
         keepAliveTimeout: KEEP_ALIVE_MS,
+        handshakeTimeout: arrivalMs,
       });
       // One more than may be, so that it is seen that there are more.
       server.maxHeadersCount = MAX_HEADER_COUNT + 1;
@@ -140,6 +146,13 @@ export function createHttpAdapter(options: HttpOptions): FastifyAdapter {
   return adapter;
 }
 
+function createHttpServer(tls: ServerTls | null, options: ServerOptions): Server {
+  if (tls === null) return createServer(options);
+  const server = createTlsServer({ ...options, ...tls.context });
+  tls.onRenewed((context) => server.setSecureContext(context));
+  return server;
+}
+
 const COMPRESSED: Refusal = { code: 415, message: 'A compressed body is not read: send it as it is' };
 
 /** What Node says of a request that it could not read, by its code. */
@@ -156,6 +169,8 @@ const UNREADABLE: Readonly<Record<string, Refusal & { readonly limit: Limit }>> 
     limit: 'slow',
   },
 };
+/** Where TLS has failed nothing can be said, and Node leaves one open whose handshake took too long. */
+const NO_TLS = /^ERR_(SSL|TLS)_/;
 const NOT_HTTP: Refusal = { code: 400, message: 'The request is not valid HTTP' };
 
 const SAFE_LINES = SAFE_HEADERS.map(([name, value]) => `${name}: ${value}\r\n`).join('');
@@ -164,7 +179,11 @@ const SAFE_LINES = SAFE_HEADERS.map(([name, value]) => `${name}: ${value}\r\n`).
 function refuseRaw(error: Error & { code?: string }, socket: Socket, observer: LimitObserver): void {
   const known = UNREADABLE[error.code ?? ''];
   if (known !== undefined) observer.limited('http', known.limit, networkOf(socket.remoteAddress ?? ''));
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || isAnswering(socket)) {
+  if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') {
+    observer.limited('http', 'slow', networkOf(socket.remoteAddress ?? ''));
+  }
+  const isGone = error.code === 'ECONNRESET' || socket.destroyed || !socket.writable;
+  if (isGone || NO_TLS.test(error.code ?? '') || isAnswering(socket)) {
     socket.destroy();
     return;
   }

@@ -1,17 +1,18 @@
 import { Aedes, type AuthenticateError, type Client, type PublishPacket, type Subscription } from 'aedes';
-import { createServer, type Server, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { FORBIDDEN } from '../../application/access/rules.js';
+import { identityOf } from '../../application/access/known-caller.js';
+import { type Caller, FORBIDDEN } from '../../application/access/rules.js';
 import { type Bus, type OutputMessage } from '../../application/ports/bus.js';
-import { type Authenticator } from '../../application/ports/authenticator.js';
+import { type Authenticator, type CertificateAuthenticator } from '../../application/ports/authenticator.js';
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
+import { type ServerTls } from '../../application/ports/server-tls.js';
 import { type ReadReplica } from '../../application/read-replica.js';
 import { messageOf as textOf } from '../../application/timing.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { CurrentDeltas } from './current-deltas.js';
 import { DeltasOnReturn, messageOf } from './deltas-on-return.js';
 import { MqttAccess } from './mqtt-access.js';
-import { PacketBound } from './packet-bound.js';
+import { MqttConnections } from './mqtt-connections.js';
 import { Sessions } from './sessions.js';
 import {
   type CommandTopic,
@@ -27,8 +28,10 @@ export interface MqttEdgeDependencies {
   readonly bus: Pick<Bus, 'request' | 'listen'>;
   readonly reader: Pick<ReadReplica, 'delta'>;
   readonly observer: MqttObserver;
-  /** Null: whoever connects may do everything. */
+  /** Null: no password does. Without certificates as well whoever connects may do everything. */
   readonly authenticator: Authenticator | null;
+  /** By client certificates; null: none is asked for. */
+  readonly certificates: CertificateAuthenticator | null;
 }
 
 export interface MqttEdgeOptions {
@@ -43,6 +46,10 @@ export interface MqttEdgeOptions {
   readonly maxRequestBytes: number;
   /** Connections beyond are ended as they come. */
   readonly maxConnectionCount: number;
+  /** How long a handshake of TLS may take. */
+  readonly arrivalMs: number;
+  /** Null: MQTT in the clear. */
+  readonly tls: ServerTls | null;
   /** A client that takes nothing of what waits for it for so long is cut. */
   readonly stallMs: number;
 }
@@ -76,8 +83,7 @@ export class MqttEdge {
   private readonly sessions: Sessions;
   private readonly broker: Aedes;
   private readonly access: MqttAccess | null;
-  private readonly server: Server;
-  private readonly sockets = new Set<Socket>();
+  private readonly connections: MqttConnections;
   private readonly deltas: CurrentDeltas;
   private readonly returns: DeltasOnReturn;
   private unlisten: (() => Promise<void>)[] = [];
@@ -85,7 +91,7 @@ export class MqttEdge {
 
   constructor(
     private readonly dependencies: MqttEdgeDependencies,
-    private readonly options: MqttEdgeOptions,
+    options: MqttEdgeOptions,
   ) {
     this.dialects = [new Topics(options.prefix), ...(options.withShadowTopics ? [new ShadowTopics()] : [])];
     this.deltas = new CurrentDeltas({
@@ -97,8 +103,12 @@ export class MqttEdge {
     });
     this.returns = new DeltasOnReturn(this.dialects, this.deltas, dependencies.observer);
     this.sessions = new Sessions((clientId) => this.isConnected(clientId), options.maxConnectionCount);
-    const { authenticator } = dependencies;
-    this.access = authenticator === null ? null : new MqttAccess(authenticator);
+    const { authenticator, certificates, observer } = dependencies;
+    const onEnded = (client: Client, caller: Caller): void => observer.mqttEnded(client.id, caller.id);
+    this.access =
+      authenticator === null && certificates === null
+        ? null
+        : new MqttAccess({ authenticator, certificates, onEnded });
     this.broker = new Aedes({
       persistence: this.sessions.persistence,
       authenticate: (client, _username, password, done) =>
@@ -124,12 +134,16 @@ export class MqttEdge {
     this.broker.on('clientDisconnect', (client) => this.sessions.end(client));
     this.broker.on('clientError', (client, error) => this.dependencies.observer.mqttFailed(client.id, error));
     this.broker.on('connectionError', (_, error) => this.dependencies.observer.mqttFailed(null, error));
-    this.server = createServer((socket) => this.accept(socket));
+    this.connections = new MqttConnections(
+      { ...options, maxPacketBytes: 2 * options.maxRequestBytes },
+      (connection) => this.broker.handle(connection),
+      (error) => observer.mqttFailed(null, error),
+    );
   }
 
   /** Open connections, whether they have logged in or not. */
   get connectionCount(): number {
-    return this.sockets.size;
+    return this.connections.count;
   }
 
   /**
@@ -138,51 +152,21 @@ export class MqttEdge {
    */
   async start(): Promise<number> {
     const { bus } = this.dependencies;
-    const { host, port } = this.options;
     await this.broker.listen();
     for (const channel of MQTT_CHANNELS) {
       this.unlisten.push(await bus.listen(channel, (message) => this.tell(channel, message)));
     }
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(port, host, () => {
-        this.server.off('error', reject);
-        resolve();
-      });
-    });
-    const address = this.server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+    return this.connections.listen();
   }
 
   /** Ends all connections. Idempotent. */
   async stop(): Promise<void> {
     if (this.isStopping) return;
     this.isStopping = true;
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    this.connections.close();
     await new Promise<void>((resolve) => this.broker.close(() => resolve()));
-    for (const socket of this.sockets) socket.destroy();
-    if (this.server.listening) await closed;
+    await this.connections.destroy();
     await Promise.allSettled(this.unlisten.splice(0).map((end) => end()));
-  }
-
-  private accept(socket: Socket): void {
-    const { maxConnectionCount, maxRequestBytes } = this.options;
-    if (this.isStopping || this.sockets.size >= maxConnectionCount) {
-      socket.destroy();
-      return;
-    }
-    this.sockets.add(socket);
-    socket.once('close', () => this.sockets.delete(socket));
-    socket.setNoDelay(true);
-    const bound = new PacketBound(2 * maxRequestBytes);
-    const read = socket.read.bind(socket);
-    socket.read = (size?: number): unknown => {
-      const chunk: unknown = read(size);
-      if (!(chunk instanceof Uint8Array) || bound.takes(chunk)) return chunk;
-      socket.destroy(new Error(`A packet is larger than ${2 * maxRequestBytes} bytes`));
-      return null;
-    };
-    this.broker.handle(socket);
   }
 
   /** Null: it is let in, to what there is of its session. */
@@ -194,7 +178,7 @@ export class MqttEdge {
       return Object.assign(new Error('The client id is too long'), { returnCode: IDENTIFIER_REJECTED });
     const caller = this.access === null ? null : await this.access.admit(client, password);
     if (caller instanceof Error) return caller;
-    await this.sessions.begin(client, JSON.stringify(caller));
+    await this.sessions.begin(client, caller === null ? '' : identityOf(caller));
     return null;
   }
 
@@ -271,7 +255,7 @@ export class MqttEdge {
   private tell(channel: MqttChannel, { key, value }: OutputMessage): void {
     const deviceId = String(key);
     if (channel === 'update.delta') this.deltas.cameBy(deviceId);
-    if (this.sockets.size === 0) return;
+    if (this.connectionCount === 0) return;
     for (const dialect of this.dialects) {
       const document = dialect.documentOf(channel, deviceId, value);
       if (document === null) continue;

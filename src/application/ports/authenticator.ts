@@ -1,3 +1,4 @@
+import { type TLSSocket } from 'node:tls';
 import { type Caller } from '../access/rules.js';
 
 export type Authentication =
@@ -14,4 +15,10 @@ export interface Authenticator {
   authenticate(credential: string): Authentication | Promise<Authentication>;
   /** Stops watching. */
   close(): void;
+}
+
+/** Tells who somebody is by the certificate that it has shown. */
+export interface CertificateAuthenticator {
+  /** As it is now, whenever it is asked. Null: it has shown none. Never throws. */
+  authenticate(socket: TLSSocket): Authentication | null;
 }

@@ -12,6 +12,8 @@ export interface MqttObserver {
   mqttBrokerAway(broker: string, reason: string): void;
   /** An output that the broker is not told: too many wait for it, or it takes none of this size. */
   mqttOutputDropped(topic: string): void;
+  /** A connection that is ended, since its caller's credentials do not do any more. */
+  mqttEnded(clientId: string, callerId: string): void;
   /** A connection that ended with an error. */
   mqttFailed(clientId: string | null, error: unknown): void;
 }

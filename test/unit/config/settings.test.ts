@@ -2,6 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import {
   mqttGroupOf,
   isMqttOn,
+  isMqttTls,
+  mqttPortOf,
   readSettings,
   requireAuthentication,
   Settings,
@@ -42,7 +44,7 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   AWS_SHADOW_TOPICS: 'off',
   MQTT: undefined,
   MQTT_HOST: '127.0.0.1',
-  MQTT_PORT: 1883,
+  MQTT_PORT: undefined,
   MAX_MQTT_CONNECTION_COUNT: 10_000,
   MQTT_URL: undefined,
   MQTT_SHARED: undefined,
@@ -192,6 +194,8 @@ describe('settings', () => {
     'EVENTSTORE_CONNECTIONSTRING',
     'KAFKA_GROUPID',
     'KAFKA_TLS_CA',
+    'HTTP_TLS_CERT',
+    'MQTT_TLS_CRL',
     'BATCH_MAX',
     'MAX_STATE_SIZE',
     'UNCHANGED_UPDATE',
@@ -232,6 +236,26 @@ describe('settings', () => {
         'MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE',
         'MQTT_TLS_CERT_FILE needs MQTT_URL to begin with mqtts://',
       ],
+    ],
+    [{ HTTP_TLS_CERT_FILE: 'x' }, ['HTTP_TLS_CERT_FILE and HTTP_TLS_KEY_FILE go together']],
+    [{ HTTP_TLS_KEY_FILE: 'x' }, ['HTTP_TLS_CERT_FILE and HTTP_TLS_KEY_FILE go together']],
+    [{ MQTT_TLS_KEY_FILE: 'x' }, ['MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE go together']],
+    [{ MQTT_TLS_CA_FILE: 'x' }, ['MQTT_TLS_CA_FILE needs MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE']],
+    [
+      { MQTT_TLS_CERT_FILE: 'x', MQTT_TLS_KEY_FILE: 'x', MQTT_TLS_CRL_FILE: 'x' },
+      ['MQTT_TLS_CRL_FILE needs MQTT_TLS_CA_FILE'],
+    ],
+    [
+      { MQTT: 'off', MQTT_TLS_CERT_FILE: 'x', MQTT_TLS_KEY_FILE: 'x' },
+      ['MQTT_TLS_CERT_FILE needs MQTT_URL or MQTT=on', 'MQTT_TLS_KEY_FILE needs MQTT_URL or MQTT=on'],
+    ],
+    [
+      { KAFKA_BROKERS: 'a:9092', MQTT_TLS_CERT_FILE: 'x', MQTT_TLS_KEY_FILE: 'x' },
+      ['MQTT_TLS_CERT_FILE needs MQTT_URL or MQTT=on'],
+    ],
+    [
+      { MQTT_URL: 'mqtts://host', MQTT_TLS_CA_FILE: 'x', MQTT_TLS_CRL_FILE: 'x' },
+      ['MQTT_TLS_CRL_FILE is for the broker of the service’s own'],
     ],
   ])('refuse %j, which is half of something', (environment, names) => {
     for (const name of names) expect(problemOf(environment)).toContain(name);
@@ -281,6 +305,27 @@ describe('settings', () => {
       expect(problemOf({ MQTT_URL: url })).toBe('MQTT_URL must be mqtt:// or mqtts://, host and port');
     },
   );
+});
+
+describe('the files of TLS for MQTT', () => {
+  const files = { MQTT_TLS_CERT_FILE: 'cert', MQTT_TLS_KEY_FILE: 'key' };
+
+  it.each([
+    [{}, false, 1883],
+    [files, true, 8883],
+    [{ ...files, MQTT_TLS_CA_FILE: 'ca', MQTT_TLS_CRL_FILE: 'crl' }, true, 8883],
+    [{ ...files, MQTT_PORT: '1883' }, true, 1883],
+    [{ MQTT_PORT: '8883' }, false, 8883],
+    [{ ...files, MQTT_PORT: '0' }, true, 0],
+    [{ ...files, KAFKA_BROKERS: 'a:9092', MQTT: 'on' }, true, 8883],
+    // Those of the client: the broker beside it is in the clear.
+    [{ ...files, MQTT_URL: 'mqtts://broker' }, false, 1883],
+    [{ ...files, MQTT_URL: 'mqtts://broker', MQTT: 'on' }, false, 1883],
+    [{ MQTT_TLS_CA_FILE: 'ca', MQTT_URL: 'mqtts://broker' }, false, 1883],
+  ])('say with %j whether the service’s own broker speaks TLS, and where', (environment, isTls, port) => {
+    const settings = readSettings(environment);
+    expect({ isTls: isMqttTls(settings), port: mqttPortOf(settings) }).toEqual({ isTls, port });
+  });
 });
 
 describe('a service without authentication', () => {
@@ -338,6 +383,60 @@ describe('a service without authentication', () => {
     for (const name of ['ALLOW_UNAUTHENTICATED', why]) expect(complaint).toContain(name);
     expect(complaint).not.toContain('\n');
     expect(complaint).not.toContain('secret');
+  });
+
+  /** What is set, and by whom MQTT may then be reached without it being asked for by `ALLOW_UNAUTHENTICATED`. */
+  describe('of which MQTT alone knows its callers, by certificates,', () => {
+    const TLS = { MQTT_TLS_CERT_FILE: 'cert', MQTT_TLS_KEY_FILE: 'key' };
+    const CERTIFICATES = { ...TLS, MQTT_TLS_CA_FILE: 'ca' };
+    const KEYS = { API_KEYS_FILE: 'keys' };
+    const OPEN = { ALLOW_UNAUTHENTICATED: 'on' };
+    const CALLERS = {
+      none: {},
+      tls: TLS,
+      certificates: CERTIFICATES,
+      keys: KEYS,
+      both: { ...CERTIFICATES, ...KEYS },
+    };
+    const REACHED = {
+      nobody: {},
+      rest: { HOST: '0.0.0.0' },
+      mqtt: { MQTT_HOST: '0.0.0.0' },
+      both: { HOST: '0.0.0.0', MQTT_HOST: '0.0.0.0' },
+      kafka: { KAFKA_BROKERS, MQTT: 'on', MQTT_HOST: '0.0.0.0' },
+      store: { EVENTSTORE_CONNECTION_STRING, MQTT_HOST: '0.0.0.0' },
+    };
+    /** The variable that is complained of; null: it starts. */
+    const COMPLAINTS: Readonly<Record<keyof typeof CALLERS, readonly (string | null)[]>> = {
+      none: [null, 'HOST', 'MQTT_HOST', 'HOST', 'KAFKA_BROKERS', 'EVENTSTORE_CONNECTION_STRING'],
+      tls: [null, 'HOST', 'MQTT_HOST', 'HOST', 'KAFKA_BROKERS', 'EVENTSTORE_CONNECTION_STRING'],
+      certificates: [null, 'HOST', null, 'HOST', 'KAFKA_BROKERS', 'EVENTSTORE_CONNECTION_STRING'],
+      keys: [null, null, null, null, null, null],
+      both: [null, null, null, null, null, null],
+    };
+    const cells = Object.entries(COMPLAINTS).flatMap(([callers, complaints]) =>
+      Object.keys(REACHED).map((reached, index) => [callers, reached, complaints[index] ?? null] as const),
+    );
+
+    it.each(cells)('with %s, reached by %s, complains of %s', (callers, reached, name) => {
+      const environment = {
+        ...CALLERS[callers as keyof typeof CALLERS],
+        ...REACHED[reached as keyof typeof REACHED],
+      };
+      const complaint = complaintOf(environment);
+      if (name === null) expect(complaint).toBe('');
+      else expect(complaint).toMatch(new RegExp(`^API_KEYS_FILE.* needed with ${name}(=|, or ALLOW)`));
+      expect(complaint.includes('MQTT_TLS_CA_FILE')).toBe(name === 'MQTT_HOST');
+      // Who has no keys may say that this is meant, certificates or not; who has some contradicts it.
+      const isKnown = callers === 'keys' || callers === 'both';
+      expect(complaintOf({ ...environment, ...OPEN }).includes('contradicts')).toBe(isKnown);
+      if (!isKnown) expect(complaintOf({ ...environment, ...OPEN })).toBe('');
+    });
+
+    it('takes the files of the client of a broker for none of the service’s own', () => {
+      const environment = { ...CERTIFICATES, MQTT_URL: 'mqtts://broker', MQTT: 'on', MQTT_HOST: '0.0.0.0' };
+      expect(complaintOf(environment)).toContain('MQTT_HOST');
+    });
   });
 
   it('tells callers apart by their addresses', () => {

@@ -46,6 +46,7 @@ describe('commands from a broker', () => {
       observer: {
         mqttPublished: ignore,
         mqttRefused: ignore,
+        mqttEnded: ignore,
         mqttFailed: ignore,
         mqttBrokerReached: ignore,
         mqttBrokerAway: ignore,
