@@ -142,7 +142,7 @@ describe('no-loss-on-kill', () => {
 
 describe('a full disk', () => {
   it('fails appends as unavailable, keeps on reading, and is over when there is room', async () => {
-    const opened = openDatabase(newFolder(), 1024 * 1024);
+    const opened = openDatabase(newFolder(), { cacheBytes: 1024 * 1024 });
     const store = new SqliteEventStore(opened);
     stores.push(store);
     opened.db.pragma('max_page_count = 60');
@@ -172,6 +172,26 @@ describe('a full disk', () => {
     expect((await store.append(together)).map(brief)).toEqual(['appended 0', `appended ${revision + 1}`]);
     const positions = (await collect(store.readAll())).map(({ position }) => position);
     expect(positions).toEqual([...new Set(positions)].sort((a, b) => Number(a - b)));
+  });
+
+  it('leaves no gap in the positions, also where the file cannot be read just then', async () => {
+    const opened = openDatabase(newFolder(), { cacheBytes: 1024 * 1024 });
+    const store = new SqliteEventStore(opened);
+    stores.push(store);
+    opened.db.pragma('max_page_count = 60');
+    const prepare = opened.db.prepare.bind(opened.db);
+    const unreadable = (sql: string): ReturnType<typeof prepare> => {
+      if (sql.includes('max(position)'))
+        throw new Database.SqliteError('disk I/O error', 'SQLITE_IOERR_READ');
+      return prepare(sql);
+    };
+    opened.db.prepare = unreadable as typeof prepare;
+    const events = [...newEvents(1), newEvent({ filler: 'x'.repeat(2 ** 20) })];
+    expect(brief(await appendOne(store, 's', -1, events))).toBe('failed unavailable');
+    opened.db.prepare = prepare;
+    opened.db.pragma('max_page_count = 100000');
+    expect(brief(await appendOne(store, 's', -1, events))).toBe('appended 1');
+    expect((await collect(store.readAll())).map(({ position }) => position)).toEqual([1n, 2n]);
   });
 });
 

@@ -2,8 +2,9 @@ import { openEventStoreDb } from '../../src/adapters/event-store/eventstoredb/ev
 import { openSqliteEventStore } from '../../src/adapters/event-store/sqlite/sqlite-event-store.js';
 import { type EventStore } from '../../src/application/ports/event-store.js';
 import { STREAM_PREFIX } from '../../src/replica/stored.js';
-import { faultSeed, FaultStorm } from './eventstore-server/fault-storm.js';
+import { FaultStorm } from './eventstore-server/fault-storm.js';
 import { type EventStoreServer, startEventStoreServer } from './eventstore-server/index.js';
+import { faultSeed } from './random.js';
 
 /** The event store of a run. It outlives the service, which may be killed and started again on it. */
 export interface RunStore {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultKind } from './faults.js';
+import { seededRandom, shuffled } from '../random.js';
 import type { EventStoreServer } from './index.js';
 
 type Random = () => number;
@@ -116,28 +117,4 @@ export class FaultStorm {
       }
     }
   }
-}
-
-/** The seed of FAULT_SEED, to repeat a run's lots; else another one each time. */
-export function faultSeed(): number {
-  const given = process.env.FAULT_SEED;
-  return given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
-}
-
-/** Mulberry32. */
-function seededRandom(seed: number): Random {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function shuffled<T>(items: readonly T[], random: Random): T[] {
-  return items
-    .map((item) => ({ item, lot: random() }))
-    .sort((a, b) => a.lot - b.lot)
-    .map(({ item }) => item);
 }

@@ -31,6 +31,8 @@ export class SqliteAppender {
   private readonly entries: LRUCache<string, StreamEntry>;
   private nextPosition = 0;
   private nextStreamId = 0;
+  /** The two above may be too large: the transaction that they were counted in was rolled back. */
+  private mustRemember = false;
 
   private readonly begin: Database.Statement<[]>;
   private readonly commit: Database.Statement<[]>;
@@ -94,6 +96,7 @@ export class SqliteAppender {
     let committing = false;
     try {
       this.begin.run();
+      if (this.mustRemember) this.remember();
       const recordedAt = this.clock();
       for (const { appends, results } of group) {
         for (let index = 0; index < appends.length; index++) {
@@ -178,18 +181,20 @@ export class SqliteAppender {
 
   private rollBack(): void {
     this.entries.clear();
+    this.mustRemember = true;
     try {
       // SQLite has rolled back by itself after some errors, and then refuses to do it again.
       if (this.db.inTransaction) this.db.exec('ROLLBACK');
       this.remember();
     } catch {
-      // What made the transaction fail is the error to tell. The next one begins with this again.
+      // What made the transaction fail is the error to tell. The next one begins with this again: no number is left out.
     }
   }
 
   private remember(): void {
     this.nextPosition = this.nextOf('SELECT max(position) FROM events');
     this.nextStreamId = this.nextOf('SELECT max(id) FROM streams');
+    this.mustRemember = false;
   }
 
   private nextOf(query: string): number {

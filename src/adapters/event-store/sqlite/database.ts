@@ -2,6 +2,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { EventStoreError } from '../../../application/ports/event-store.js';
+import { checkFile } from './check.js';
 import { codeOf, toEventStoreError } from './errors.js';
 import { lockDataDir, type DataDirLock } from './lock.js';
 
@@ -11,12 +12,6 @@ export const EVENTS_FILE = 'events.db';
 /** Marks a file as ours: "DSR" and a 1, so that another program's database is never taken for an event store. */
 const APPLICATION_ID = 0x44535231;
 const SCHEMA_VERSION = 1;
-
-/**
- * Files up to this size are checked page by page at open, some 0.1 s. Above it the check would hold the start up for
- * seconds to minutes, and what it finds is found on read as well: every event has a checksum, every page a structure.
- */
-const QUICK_CHECK_MAX_BYTES = 32 * 1024 * 1024;
 
 /**
  * The log is one table in the order of its positions, so an append writes at the end of it. Its only index gives the
@@ -59,7 +54,10 @@ export interface OpenDatabase {
  * be made or written, or is in use; `corrupt`: the file is no database or damaged; `invalid`: it is another program's
  * database or of a newer version.
  */
-export function openDatabase(dataDir: string, cacheBytes: number): OpenDatabase {
+export function openDatabase(
+  dataDir: string,
+  { cacheBytes, wholeCheckMaxBytes }: { cacheBytes: number; wholeCheckMaxBytes?: number | undefined },
+): OpenDatabase {
   const directory = resolve(dataDir);
   makeDirectory(directory);
   const lock = lockDataDir(directory);
@@ -71,7 +69,7 @@ export function openDatabase(dataDir: string, cacheBytes: number): OpenDatabase 
     checkOwner(db, path);
     configure(db, path, cacheBytes);
     if (schemaVersion(db) === 0) createSchema(db, directory);
-    else if (statSync(path).size <= QUICK_CHECK_MAX_BYTES) quickCheck(db, path);
+    else checkFile(db, path, wholeCheckMaxBytes);
     return { db, lock, path };
   } catch (error) {
     db?.close();
@@ -161,9 +159,4 @@ function syncDirectory(directory: string): void {
   } finally {
     closeSync(descriptor);
   }
-}
-
-function quickCheck(db: Database.Database, path: string): void {
-  const found = db.pragma('quick_check(1)', { simple: true });
-  if (found !== 'ok') throw new EventStoreError('corrupt', `DATA_DIR: ${path} is damaged (${String(found)})`);
 }

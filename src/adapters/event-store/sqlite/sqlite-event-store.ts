@@ -35,6 +35,8 @@ export interface OpenSqliteEventStoreOptions extends SqliteEventStoreOptions {
   readonly dataDir: string;
   /** What SQLite keeps of the file in memory, in bytes. Default 32 MiB. */
   readonly cacheBytes?: number;
+  /** Up to which size the file is checked as a whole at the start; of a larger one, the end of the log is. Default 32 MiB. */
+  readonly wholeCheckMaxBytes?: number;
 }
 
 const DEFAULT_CACHE_BYTES = 32 * 1024 * 1024;
@@ -46,7 +48,8 @@ const DEFAULT_STREAM_CACHE_COUNT = 65_536;
  * is no database or damaged; `invalid`: it is another program's database or of a newer version.
  */
 export function openSqliteEventStore(options: OpenSqliteEventStoreOptions): SqliteEventStore {
-  const opened = openDatabase(options.dataDir, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+  const { dataDir, cacheBytes = DEFAULT_CACHE_BYTES, wholeCheckMaxBytes } = options;
+  const opened = openDatabase(dataDir, { cacheBytes, wholeCheckMaxBytes });
   try {
     return new SqliteEventStore(opened, options);
   } catch (error) {
