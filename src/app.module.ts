@@ -19,6 +19,7 @@ import { FleetAnswers } from './adapters/http/fleet-answers.js';
 import { FleetAsOfController } from './adapters/http/fleet-as-of.controller.js';
 import { FleetEventsController } from './adapters/http/fleet-events.controller.js';
 import { FleetController } from './adapters/http/fleet.controller.js';
+import { PresenceController } from './adapters/http/presence.controller.js';
 import { OpsController, REGISTRY } from './adapters/http/ops.controller.js';
 import { ProjectionsController } from './adapters/http/projections.controller.js';
 import { StateController } from './adapters/http/state.controller.js';
@@ -28,6 +29,7 @@ import {
   DEVICE_RATES,
   LIMIT_OBSERVER,
   OBSERVER,
+  PRESENCE,
   PROJECTIONS,
   READ_MODEL,
   STORE,
@@ -42,6 +44,7 @@ import { type Bus, COMMAND_CHANNELS, OUTPUT_CHANNELS } from './application/ports
 import { type EventStore } from './application/ports/event-store.js';
 import { type ReadModelQueries } from './application/ports/read-model.js';
 import { ProcessCommands, type ProcessOptions } from './application/process-commands.js';
+import { type PresenceRecorder } from './application/presence-recorder.js';
 import { type ProjectionsControl } from './application/projections.js';
 import { AnswerGets, ReadReplica } from './application/read-replica.js';
 import { Replicas } from './application/replicas.js';
@@ -55,6 +58,7 @@ import { Metrics } from './observability/metrics.js';
 import { mqttBrokerProviders } from './mqtt-broker.module.js';
 import { mqttProviders } from './mqtt.module.js';
 import { openEventStore, type StoreAddress } from './open-event-store.js';
+import { presenceProviders } from './presence.module.js';
 import { READ_SIDE, readSideProviders } from './read-side.module.js';
 import { type ReadSide } from './read-side/read-side.js';
 
@@ -67,9 +71,11 @@ class StoreCloser implements OnApplicationShutdown {
     @Inject(STORE) private readonly store: EventStore,
     @Inject(SNAPSHOTS) private readonly snapshots: Snapshots | null,
     @Inject(READ_SIDE) private readonly readSide: ReadSide | null,
+    @Inject(PRESENCE) private readonly presence: PresenceRecorder | null,
   ) {}
 
   async onApplicationShutdown(): Promise<void> {
+    await this.presence?.stop();
     await this.readSide?.stop();
     await this.snapshots?.close();
     await this.store.close();
@@ -87,7 +93,9 @@ class MetricsWiring {
   ) {
     metrics.watch(replicas);
     if (projections !== null) metrics.projections.watch(() => projections.status());
-    if (readModel !== null) metrics.outOfSync.watch(readModel);
+    if (readModel === null) return;
+    metrics.outOfSync.watch(readModel);
+    metrics.presence.watch(readModel);
   }
 }
 
@@ -160,6 +168,7 @@ export class AppModule {
         useFactory: (store: EventStore) => openSnapshots(settings, store, metrics),
       },
       ...readSideProviders(settings, address, logger, metrics, clock),
+      ...presenceProviders(settings, metrics, clock),
       {
         provide: Replicas,
         inject: [STORE, SNAPSHOTS],
@@ -202,7 +211,7 @@ export class AppModule {
       imports: [
         core,
         TerminusModule.forRoot({ logger: false }),
-        { module: StateHttpModule, controllers: [StateController, TimeTravelController] },
+        { module: StateHttpModule, controllers: [StateController, TimeTravelController, PresenceController] },
         RouterModule.register([{ path: prefix, module: StateHttpModule }]),
       ],
       controllers: [

@@ -1,13 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
 import { type BrokerClientOptions } from './adapters/mqtt/broker-client.js';
-import { mqttGroupOf, type Settings, SettingsError } from './config/settings.js';
+import { mqttGroupOf, type Settings } from './config/settings.js';
+import { instanceIdIn } from './instance-id.js';
 import { fileOf } from './setting-files.js';
 
-const CLIENT_ID_FILE = 'mqtt-client-id';
-
-/** How the settings say that the broker is reached. Throws {@link SettingsError} for a file that cannot be read. */
+/** How the settings say that the broker is reached. Throws `SettingsError` for a file that cannot be read. */
 export function brokerOptionsOf(
   settings: Settings & { readonly MQTT_URL: string },
 ): Omit<BrokerClientOptions, 'isAlone'> {
@@ -31,7 +28,7 @@ export function brokerOptionsOf(
     ...(ca && { ca }),
     ...(cert && { cert }),
     ...(key && { key }),
-    clientId: settings.MQTT_CLIENT_ID ?? `${idIn(settings.DATA_DIR)}-${suffix}`,
+    clientId: settings.MQTT_CLIENT_ID ?? `${instanceIdIn(settings.DATA_DIR)}-${suffix}`,
     group,
     prefix: settings.TOPIC_PREFIX,
     withShadowTopics,
@@ -39,26 +36,4 @@ export function brokerOptionsOf(
     sessionMs: settings.MQTT_SESSION_MS,
     shutdownMs: settings.SHUTDOWN_TIMEOUT_MS,
   };
-}
-
-/** One of its own for each instance, and the same after a restart. */
-function idIn(dataDir: string): string {
-  const path = join(dataDir, CLIENT_ID_FILE);
-  try {
-    mkdirSync(dataDir, { recursive: true });
-    const id = `replica-${randomBytes(6).toString('hex')}`;
-    try {
-      writeFileSync(path, `${id}\n`, { flag: 'wx' });
-      return id;
-    } catch {
-      // There is one.
-    }
-    const kept = readFileSync(path, 'utf8').trim();
-    if (kept === '') throw new Error('it is empty; delete it');
-    return kept;
-  } catch (error) {
-    throw new SettingsError(
-      `DATA_DIR: cannot keep the MQTT client id in '${path}': ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
 }

@@ -7,29 +7,38 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { type ToldBus } from './adapters/bus/told-bus.js';
-import { BUS, MQTT_BROKER, READ_MODEL } from './adapters/http/tokens.js';
+import { BUS, MQTT_BROKER, PRESENCE, READ_MODEL } from './adapters/http/tokens.js';
 import { BrokerClient } from './adapters/mqtt/broker-client.js';
+import { BrokerPresence } from './adapters/mqtt/broker-presence.js';
 import { type ReadModelQueries } from './application/ports/read-model.js';
+import { connectionsOf } from './application/presence.js';
+import { type PresenceRecorder } from './application/presence-recorder.js';
 import { ReadReplica } from './application/read-replica.js';
 import { type Settings } from './config/settings.js';
 import { brokerOptionsOf } from './mqtt-broker-settings.js';
 import { type Metrics } from './observability/metrics.js';
 
 const PAGE_COUNT = 1000;
+/** Null: no broker, or what devices tell of themselves is kept nowhere. */
+const BROKER_PRESENCE = Symbol('presence at an mqtt broker');
 
 /** Starts and ends the client of an MQTT broker, where there is one. */
 @Injectable()
 export class MqttBrokerRunner
   implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  constructor(@Inject(MQTT_BROKER) private readonly broker: BrokerClient | null) {}
+  constructor(
+    @Inject(MQTT_BROKER) private readonly broker: BrokerClient | null,
+    @Inject(BROKER_PRESENCE) private readonly presence: BrokerPresence | null,
+  ) {}
 
   onApplicationBootstrap(): void {
     this.broker?.start();
+    this.presence?.start();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await this.broker?.quiesce();
+    await Promise.all([this.broker?.quiesce(), this.presence?.stop()]);
   }
 
   /** Behind the bus, whose last outputs it tells. */
@@ -64,6 +73,17 @@ export function mqttBrokerProviders(settings: Settings, metrics: Metrics): Provi
         }));
         return broker;
       },
+    },
+    {
+      provide: BROKER_PRESENCE,
+      inject: [PRESENCE],
+      useFactory: (recorder: PresenceRecorder | null): BrokerPresence | null =>
+        MQTT_URL === undefined || recorder === null
+          ? null
+          : new BrokerPresence(
+              { recorder, next: connectionsOf(Date.now), observer: metrics.mqtt },
+              { ...brokerOptionsOf({ ...settings, MQTT_URL }), isAlone },
+            ),
     },
     MqttBrokerRunner,
   ];

@@ -6,10 +6,11 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { type Logger } from 'pino';
-import { BUS } from './adapters/http/tokens.js';
+import { BUS, PRESENCE } from './adapters/http/tokens.js';
 import { MqttEdge, type MqttEdgeOptions } from './adapters/mqtt/mqtt-edge.js';
 import { type Authenticator } from './application/ports/authenticator.js';
 import { type Bus, BusError } from './application/ports/bus.js';
+import { type PresenceRecorder } from './application/presence-recorder.js';
 import { ReadReplica } from './application/read-replica.js';
 import { messageOf } from './application/timing.js';
 import { isMqttOn, isMqttTls, mqttPortOf, type Settings, SettingsError } from './config/settings.js';
@@ -35,7 +36,9 @@ export class MqttListener implements OnApplicationBootstrap, BeforeApplicationSh
   /** Throws `SettingsError` where it cannot listen although it was asked to. */
   async onApplicationBootstrap(): Promise<void> {
     if (this.edge === null) return;
-    const { edge, options, isAsked, logger } = this.edge;
+    const { edge, options, presence, isAsked, logger } = this.edge;
+    // What was connected before is connected no more, before anything connects.
+    await presence?.start();
     try {
       this.listening = await edge.start();
     } catch (error) {
@@ -55,6 +58,7 @@ export class MqttListener implements OnApplicationBootstrap, BeforeApplicationSh
 interface NamedEdge {
   readonly edge: MqttEdge;
   readonly options: MqttEdgeOptions;
+  readonly presence: PresenceRecorder | null;
   /** False: it is there by default alone. */
   readonly isAsked: boolean;
   readonly logger: Logger;
@@ -90,14 +94,14 @@ export function mqttProviders(
   return [
     {
       provide: EDGE,
-      inject: [BUS, ReadReplica],
-      useFactory: (bus: Bus, reader: ReadReplica): NamedEdge | null => {
+      inject: [BUS, ReadReplica, PRESENCE],
+      useFactory: (bus: Bus, reader: ReadReplica, presence: PresenceRecorder | null): NamedEdge | null => {
         if (!isOn) return null;
         const certificates = secured?.certificates ?? null;
         const observer = metrics.mqtt;
-        const edge = new MqttEdge({ bus, reader, observer, authenticator, certificates }, options);
+        const edge = new MqttEdge({ bus, reader, observer, presence, authenticator, certificates }, options);
         metrics.mqtt.watch(() => edge.connectionCount);
-        return { edge, options, isAsked: settings.MQTT === 'on' || isMqttTls(settings), logger };
+        return { edge, options, presence, isAsked: settings.MQTT === 'on' || isMqttTls(settings), logger };
       },
     },
     MqttListener,

@@ -7,7 +7,14 @@ export interface StatePath {
 }
 
 /** Columns of the fleet index. The times are milliseconds since the epoch, or null. */
-export type FleetField = 'version' | 'lastReported' | 'lastDesired' | 'since' | 'outstanding';
+export type FleetField =
+  | 'version'
+  | 'lastReported'
+  | 'lastDesired'
+  | 'since'
+  | 'outstanding'
+  | 'connectedSince'
+  | 'disconnectedSince';
 
 export const FLEET_FIELDS: readonly FleetField[] = [
   'version',
@@ -15,7 +22,17 @@ export const FLEET_FIELDS: readonly FleetField[] = [
   'lastDesired',
   'since',
   'outstanding',
+  'connectedSince',
+  'disconnectedSince',
 ];
+
+/** Those that a device may not have. */
+export const NULLABLE_FIELDS: ReadonlySet<FleetField> = new Set([
+  'lastReported',
+  'lastDesired',
+  'connectedSince',
+  'disconnectedSince',
+]);
 
 export type Scalar = string | number | boolean;
 

@@ -32,7 +32,13 @@ export const MAX_PATH_KEYS = 64;
 
 const SECTIONS = ['reported', 'desired', 'delta'] as const;
 const PLAIN_KEY = /^[A-Za-z0-9_$-]+$/;
-const TIMES: ReadonlySet<FleetField> = new Set(['lastReported', 'lastDesired', 'since']);
+const TIMES: ReadonlySet<FleetField> = new Set([
+  'lastReported',
+  'lastDesired',
+  'since',
+  'connectedSince',
+  'disconnectedSince',
+]);
 
 /** Never throws: text that is no filter is refused with 400, naming the column (from 1, in characters). */
 export function parseFleetFilter(text: string): Answer<FleetFilter> {
@@ -87,8 +93,7 @@ const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[Ee][+-]?\d+)?$/;
 
 const VALUE = 'a value: a JSON string, a number, true or false';
 const TEST = 'a test: ==, !=, <, <=, >, >= or in (…)';
-const OPERAND =
-  'reported, desired or delta with a path, version, lastReported, lastDesired, since, outstanding, exists(…), not, or (';
+const OPERAND = `reported, desired or delta with a path, ${FLEET_FIELDS.join(', ')}, exists(…), not, or (`;
 
 class Reader {
   private at = 0;

@@ -7,6 +7,7 @@ import { OutOfSyncMetrics } from './out-of-sync-metrics.js';
 import { LimitMetrics } from './limit-metrics.js';
 import { FollowerMetrics } from './follower-metrics.js';
 import { MqttMetrics } from './mqtt-metrics.js';
+import { PresenceMetrics } from './presence-metrics.js';
 import { ProjectionMetrics } from './projection-metrics.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -24,6 +25,7 @@ export class Metrics implements Observer {
   readonly mqtt: MqttMetrics;
   readonly projections: ProjectionMetrics;
   readonly outOfSync: OutOfSyncMetrics;
+  readonly presence: PresenceMetrics;
   private readonly commands: Counter<'channel' | 'outcome'>;
   private readonly batchSize: Histogram<'channel'>;
   private readonly batchSeconds: Histogram<'channel'>;
@@ -139,6 +141,7 @@ export class Metrics implements Observer {
     this.mqtt = new MqttMetrics(this.registry, logger);
     this.projections = new ProjectionMetrics(this.registry, logger);
     this.outOfSync = new OutOfSyncMetrics(this.registry);
+    this.presence = new PresenceMetrics(this.registry);
   }
 
   commandsEnded(channel: CommandChannel, outcome: string, count: number): void {

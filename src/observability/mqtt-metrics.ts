@@ -16,6 +16,7 @@ export class MqttMetrics implements MqttObserver {
   private connections: () => number = () => 0;
   private broker: (() => { isUsable: boolean; waitingCount: number }) | null = null;
   private brokerReason: string | null = null;
+  private presenceProblem: string | null = null;
   private droppedLoggedAt = -Infinity;
   private refusedLoggedAt = -Infinity;
 
@@ -85,6 +86,16 @@ export class MqttMetrics implements MqttObserver {
     const isNew = reason !== this.brokerReason;
     this.brokerReason = reason;
     this.logger[isNew ? 'warn' : 'debug']({ broker }, `The MQTT broker cannot be used: ${reason}`);
+  }
+
+  mqttPresenceRead(broker: string, problem: string | null): void {
+    const isNew = problem !== this.presenceProblem;
+    this.presenceProblem = problem;
+    if (problem === null) return;
+    this.logger[isNew ? 'warn' : 'debug'](
+      { broker },
+      `It is not known which devices are connected: ${problem}`,
+    );
   }
 
   mqttOutputDropped(topic: string): void {

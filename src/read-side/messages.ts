@@ -1,3 +1,4 @@
+import { type PresenceWritten } from '../application/ports/presence.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
 import { type ReadModelErrorCode, type ReadModelQueries } from '../application/ports/read-model.js';
 import { type ProjectionsStatus } from '../application/projections.js';
@@ -23,7 +24,11 @@ export interface ReaderData {
 }
 
 /** `ask` numbers the rebuilds that were asked for, so that it is known which of them a status knows of. */
-export type ToProjector = { readonly kind: 'rebuild'; readonly ask: number } | Stop;
+export type ToProjector =
+  | { readonly kind: 'rebuild'; readonly ask: number }
+  /** Answered once the read model is open; in the order in which they come. */
+  | { readonly kind: 'presence'; readonly id: number; readonly written: PresenceWritten }
+  | Stop;
 
 /** One call of an interface whose calls answer nothing, or of one whose calls are answered by a message. */
 type CallOf<T extends { [M in keyof T]: (...args: never[]) => unknown }> = {
@@ -41,6 +46,7 @@ export type FromProjector =
       readonly asked: number;
     }
   | { readonly kind: 'observed'; readonly call: CallOf<ProjectionObserver> }
+  | ({ readonly kind: 'presence' } & Answer<boolean>)
   | { readonly kind: 'log'; readonly level: 'info' | 'warn'; readonly fields: object; readonly text: string };
 
 /** How often the projector says how far it is, in milliseconds. */
@@ -54,9 +60,12 @@ interface Stop {
   readonly kind: 'stop';
 }
 
-export type FromReader =
-  | { readonly id: number; readonly ok: true; readonly value: unknown }
+/** To the call of this `id`. */
+export type Answer<T> =
+  | { readonly id: number; readonly ok: true; readonly value: T }
   | { readonly id: number; readonly ok: false; readonly code: ReadModelErrorCode; readonly message: string };
+
+export type FromReader = Answer<unknown>;
 
 /** An error as a message can carry it: what is logged of it, whatever its class. */
 export function portable(error: unknown): unknown {

@@ -1,8 +1,16 @@
 import { type Clock } from '../application/ports/clock.js';
+import { type PresenceStore, type PresenceWritten } from '../application/ports/presence.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
+import { ReadModelError } from '../application/ports/read-model.js';
 import { type ProjectionsControl, type ProjectionsStatus } from '../application/projections.js';
-import { messageOf } from '../application/timing.js';
-import { type FromProjector, type ProjectorData, STATUS_MS, type ToProjector } from './messages.js';
+import { type Deferred, deferred, messageOf } from '../application/timing.js';
+import {
+  type Answer,
+  type FromProjector,
+  type ProjectorData,
+  STATUS_MS,
+  type ToProjector,
+} from './messages.js';
 import { Thread, type ThreadObserver } from './thread.js';
 
 export interface ProjectorThreadOptions {
@@ -24,8 +32,11 @@ const STALE_MS = 10 * STATUS_MS;
 /** Without a word for so long, something is wrong with it. */
 const SILENT_MS = 30_000;
 
-/** The projections, in a thread of their own; this process knows of them what it is told by messages. */
-export class ProjectorThread implements ProjectionsControl {
+/**
+ * The projections, in a thread of their own; this process knows of them what it is told by messages. The thread writes
+ * presence, too, since it is the one that has the read model open to be written.
+ */
+export class ProjectorThread implements ProjectionsControl, PresenceStore {
   private readonly thread: Thread<ToProjector, FromProjector>;
   private status_: ProjectionsStatus = { position: null, lagMs: 1, rebuild: null, problem: null };
   /** When the status was as it is said to be. */
@@ -35,6 +46,8 @@ export class ProjectorThread implements ProjectionsControl {
   private known = 0;
   /** No thread that runs has been told of the last one. */
   private isUntold = false;
+  private readonly writing = new Map<number, Deferred<boolean>>();
+  private nextId = 0;
 
   constructor(private readonly options: ProjectorThreadOptions) {
     const { data, observer, entry, clock } = options;
@@ -76,9 +89,21 @@ export class ProjectorThread implements ProjectionsControl {
     return this.status();
   }
 
+  /** Waits for the read model to be open. */
+  async writePresence(written: PresenceWritten): Promise<boolean> {
+    const id = this.nextId++;
+    if (!this.thread.post({ kind: 'presence', id, written })) {
+      throw new ReadModelError('unavailable', 'The projector thread is being started again');
+    }
+    const answer = deferred<boolean>();
+    this.writing.set(id, answer);
+    return answer.promise;
+  }
+
   /** Resolves when nothing of it runs any more. Idempotent. */
-  stop(): Promise<void> {
-    return this.thread.stop();
+  async stop(): Promise<void> {
+    await this.thread.stop();
+    this.refuseWrites('The read model is closed');
   }
 
   private receive(message: FromProjector): void {
@@ -95,6 +120,8 @@ export class ProjectorThread implements ProjectionsControl {
         (observer as Record<keyof ProjectionObserver, (...args: unknown[]) => void>)[method](...args);
         return;
       }
+      case 'presence':
+        return this.wrote(message);
       case 'log':
         return logger[message.level](message.fields, message.text);
     }
@@ -104,8 +131,21 @@ export class ProjectorThread implements ProjectionsControl {
     this.isUntold = !this.thread.post({ kind: 'rebuild', ask: this.ask });
   }
 
+  private wrote(answer: Answer<boolean>): void {
+    const waiter = this.writing.get(answer.id);
+    this.writing.delete(answer.id);
+    if (answer.ok) waiter?.resolve(answer.value);
+    else waiter?.reject(new ReadModelError(answer.code, answer.message));
+  }
+
+  private refuseWrites(reason: string): void {
+    for (const waiter of this.writing.values()) waiter.reject(new ReadModelError('unavailable', reason));
+    this.writing.clear();
+  }
+
   private ended(error: unknown): void {
     const problem = `The projector ended, and is started again: ${messageOf(error)}`;
+    this.refuseWrites(problem);
     this.isUntold = this.known < this.ask;
     this.status_ = { ...this.status_, lagMs: Math.max(1, this.status_.lagMs), rebuild: null, problem };
   }

@@ -5,11 +5,12 @@ import { silentLogger } from '../adapters/event-store/eventstoredb/logger.js';
 import { Backoff } from '../application/backoff.js';
 import { type EventLog } from '../application/ports/event-store.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
-import { type ReadModel } from '../application/ports/read-model.js';
+import { type ReadModel, ReadModelError } from '../application/ports/read-model.js';
 import { LedProjections } from '../application/led-projections.js';
 import { type Leadership } from '../application/ports/leadership.js';
+import { type PresenceWritten } from '../application/ports/presence.js';
 import { type ProjectionsStatus } from '../application/projections.js';
-import { messageOf, pause } from '../application/timing.js';
+import { deferred, messageOf, pause } from '../application/timing.js';
 import { openEventLog } from '../open-event-log.js';
 import { openLeadership, openReadModel } from '../open-read-model.js';
 import { type FromProjector, portable, type ProjectorData, STATUS_MS, type ToProjector } from './messages.js';
@@ -31,6 +32,7 @@ export async function runProjector(port: MessagePort, data: ProjectorData): Prom
   let projections: LedProjections | null = null;
   let asked = 0;
   let problem: string | null = null;
+  const model = deferred<ReadModel>();
   const post = (message: FromProjector): void => port.postMessage(message);
   const sendStatus = (): void => {
     // What no projections were told of yet would be forgotten if this thread ended now.
@@ -39,6 +41,11 @@ export async function runProjector(port: MessagePort, data: ProjectorData): Prom
   };
   port.on('message', (message: ToProjector) => {
     if (message.kind === 'stop') return stopping.abort();
+    if (message.kind === 'presence') {
+      const { id, written } = message;
+      void model.promise.then((opened) => writePresence(opened, id, written)).then(post);
+      return undefined;
+    }
     asked = message.ask;
     projections?.rebuild();
     return undefined;
@@ -52,6 +59,7 @@ export async function runProjector(port: MessagePort, data: ProjectorData): Prom
       observer.projectionFailed('live', error, delayMs);
     });
     if (opened === null) return;
+    model.resolve(opened.model);
     projections = new LedProjections({ ...opened, observer, clock: Date.now, options: data.options });
     projections.start();
     if (asked > 0) projections.rebuild();
@@ -96,6 +104,15 @@ async function openBoth(
   }
   await store?.close();
   return null;
+}
+
+async function writePresence(model: ReadModel, id: number, written: PresenceWritten): Promise<FromProjector> {
+  try {
+    return { kind: 'presence', id, ok: true, value: await model.writePresence(written) };
+  } catch (error) {
+    const code = error instanceof ReadModelError ? error.code : 'unavailable';
+    return { kind: 'presence', id, ok: false, code, message: messageOf(error) };
+  }
 }
 
 /** While nothing could be opened yet, nothing is known of the lag but that there may be one. */

@@ -1,4 +1,5 @@
 import { type Clock } from '../application/ports/clock.js';
+import { type PresenceStore } from '../application/ports/presence.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
 import { type ReadModel, type ReadModelQueries } from '../application/ports/read-model.js';
 import { type ProjectOptions } from '../application/project.js';
@@ -26,6 +27,7 @@ export interface ReadSideOptions {
 export interface ReadSide {
   readonly queries: ReadModelQueries;
   readonly projections: ProjectionsControl;
+  readonly presence: PresenceStore;
   /** Resolves when nothing of it runs any more. Idempotent. */
   stop(): Promise<void>;
 }
@@ -44,6 +46,7 @@ export function startReadSide(options: ReadSideOptions): ReadSide {
   return {
     queries: answering.queries,
     projections,
+    presence: projections,
     async stop() {
       await Promise.all([projections.stop(), answering.stop()]);
     },

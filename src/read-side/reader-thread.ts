@@ -1,3 +1,4 @@
+import { type Presence } from '../application/ports/presence.js';
 import {
   type FleetCount,
   type FleetPage,
@@ -60,6 +61,14 @@ export class ReaderThread implements ReadModelQueries {
 
   outOfSync(query: OutOfSyncQuery): Promise<OutOfSync> {
     return this.ask<OutOfSync>({ method: 'outOfSync', args: [query] });
+  }
+
+  presence(replicaId: string): Promise<Presence | null> {
+    return this.ask<Presence | null>({ method: 'presence', args: [replicaId] });
+  }
+
+  connectedCount(): Promise<number> {
+    return this.ask<number>({ method: 'connectedCount', args: [] });
   }
 
   async stop(): Promise<void> {

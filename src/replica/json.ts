@@ -97,3 +97,13 @@ export function jsonBytes(value: JsonValue): number {
 export function entryBytes(key: string, valueBytes: number): number {
   return stringBytes(key) + valueBytes + 2;
 }
+
+/** Null also where it is no JSON. */
+export function parsedOrNull(text: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}

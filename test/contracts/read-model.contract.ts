@@ -1,12 +1,17 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type PresenceChange } from '../../src/application/ports/presence.js';
 import {
   type Checkpoint,
   type DeviceRow,
+  type ListedRow,
   type ReadModel,
   type ReadModelErrorCode,
   type SettledCount,
 } from '../../src/application/ports/read-model.js';
+import { ended, opened, written } from '../support/presence.js';
+import { ownerOf } from '../support/fleet-arbitraries.js';
 import { fleetContract } from './read-model.fleet.contract.js';
+import { presenceContract } from './read-model.presence.contract.js';
 
 /** What the contract suite needs of an adapter. */
 export interface ReadModelHarness {
@@ -47,6 +52,20 @@ export async function codeOf(call: Promise<unknown>): Promise<ReadModelErrorCode
     () => undefined,
     (error: { code: ReadModelErrorCode }) => error.code,
   );
+}
+
+/** That of no device which has no row now. */
+async function forgetPresence(model: ReadModel): Promise<void> {
+  await model.writePresence(written([], { isAfresh: true, forgetBefore: Number.MAX_SAFE_INTEGER }));
+}
+
+function changesOf(rows: readonly Partial<ListedRow>[]): PresenceChange[] {
+  const changes = rows.flatMap(({ deviceId = '', connectedSince = null, disconnectedSince = null }) => {
+    const device = ownerOf(deviceId);
+    if (connectedSince !== null) return [opened(device, connectedSince)];
+    return disconnectedSince === null ? [] : [ended(opened(device, 0), disconnectedSince)];
+  });
+  return [...new Map(changes.map((change) => [change.deviceId, change])).values()];
 }
 
 const HOUR = 3_600_000;
@@ -392,23 +411,30 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
       model: () => model,
       row: (deviceId, rest) => row(deviceId, 1, rest),
       fill: async (rows) => {
-        const { id } = await model.begin(1);
-        await model.write(id, { rows, expected: null, checkpoint: checkpointAt(10n) });
-        await model.activate(id);
+        await filled();
+        await forgetPresence(model);
+        await model.writePresence(written(changesOf(rows), { isAfresh: true }));
+        await filled(...rows);
       },
+    });
+    presenceContract({
+      model: () => model,
+      reopen: () => harness.reopen(),
+      row: (deviceId, rest) => row(deviceId, 1, rest),
+      fill: (rows) => filled(...rows),
     });
 
     it('is closed for good', async () => {
       const id = await filled();
       await model.close();
       await model.close();
-      const written = { rows: [], expected: 10n, checkpoint: checkpointAt(11n) };
+      const nothing = { rows: [], expected: 10n, checkpoint: checkpointAt(11n) };
       for (const call of [
         () => model.generations(),
         () => model.begin(1),
         () => model.activate(id),
         () => model.load(id, ['a']),
-        () => model.write(id, written),
+        () => model.write(id, nothing),
         () => model.sweep(1),
         () => model.find('a'),
         () => model.scan('', 1),
@@ -417,6 +443,9 @@ export function readModelContract(name: string, create: () => ReadModelHarness):
         () => model.settled({ from: 0, to: 1 }),
         () => model.settledByHour(),
         () => model.outOfSync({ bounds: [], oldestCount: 0 }),
+        () => model.presence('a'),
+        () => model.connectedCount(),
+        () => model.writePresence(written([])),
       ]) {
         expect(await codeOf(call())).toBe('closed');
       }

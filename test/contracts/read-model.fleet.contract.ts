@@ -13,7 +13,7 @@ import { inOrder, type OracleDevice, placeOf, selected } from '../support/fleet-
 export interface FleetSubject {
   readonly model: () => ReadModel;
   /** Makes a generation of these rows, with its checkpoint at 10, the active one. */
-  readonly fill: (rows: readonly DeviceRow[]) => Promise<void>;
+  readonly fill: (rows: readonly (DeviceRow & Partial<ListedRow>)[]) => Promise<void>;
   readonly row: (deviceId: string, rest?: Partial<DeviceRow>) => DeviceRow;
 }
 
@@ -138,7 +138,7 @@ export function fleetContract({ model, fill, row }: FleetSubject): void {
     const all: ListedRow[] = [];
     for (;;) {
       const last = all.at(-1);
-      const after = last === undefined ? {} : { after: placeOf(last as DeviceRow, query) };
+      const after = last === undefined ? {} : { after: placeOf(last, query) };
       const { rows, position } = await model().list({ ...query, ...after });
       expect(position).toBe(10n);
       expect(rows.length).toBeLessThanOrEqual(query.limit);
@@ -151,7 +151,9 @@ export function fleetContract({ model, fill, row }: FleetSubject): void {
 /** What the port says of a row; an adapter may give more. */
 function listed(of: ListedRow, withText: boolean): unknown {
   const { deviceId, version, status, lastReported, lastDesired, since, outstanding, broken, text } = of;
-  const shown = { deviceId, version, status, lastReported, lastDesired, since, outstanding, broken };
+  const { connectedSince, disconnectedSince } = of;
+  const index = { deviceId, version, status, lastReported, lastDesired, since, outstanding, broken };
+  const shown = { ...index, connectedSince, disconnectedSince };
   return withText ? { ...shown, text } : shown;
 }
 

@@ -69,6 +69,7 @@ const TRIES: readonly Try[] = [
   ofDevice('GET', '/get', READ),
   ofDevice('GET', '/get', PAST, undefined, '?version=1'),
   ofDevice('GET', '/delta', READ),
+  ofDevice('GET', '/presence', READ),
   ofDevice('GET', '/events', READ),
   ofDevice('GET', '/history', PAST),
   ofDevice('GET', '/convergence', PAST),

@@ -81,6 +81,7 @@ describe('for those who run it, the service', () => {
       'get /state/{deviceId}/explain',
       'get /state/{deviceId}/get',
       'get /state/{deviceId}/history',
+      'get /state/{deviceId}/presence',
       'post /fleet/as-of',
       'post /state/{deviceId}/revert',
       'post /state/{deviceId}/update',

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { parseDatabaseUrl } from '../../src/adapters/read-model/postgres/connection-string.js';
 import { Database } from '../../src/adapters/read-model/postgres/database.js';
+import { countQuery, listQuery } from '../../src/adapters/read-model/postgres/fleet.js';
 import { lockKey } from '../../src/adapters/read-model/postgres/lock-key.js';
 import { createPostgresLeadership } from '../../src/adapters/read-model/postgres/postgres-leadership.js';
 import {
@@ -22,6 +24,7 @@ import {
   projectorOf,
   query,
 } from '../support/postgres.js';
+import { ended, opened, written } from '../support/presence.js';
 import { startPostgresServer } from '../support/postgres-server.js';
 
 const OPTIONS = { poolCount: 2, readTimeoutMs: 5_000 };
@@ -76,6 +79,22 @@ describeWithPostgres('The read model in PostgreSQL', (schemas) => {
     const url = await schemas.fresh();
     const models = await Promise.all(Array.from({ length: 8 }, () => openModel(url)));
     expect(await Promise.all(models.map((model) => model.generations()))).toEqual(models.map(() => []));
+  });
+
+  it('is brought up to date from the first version with its rows', async () => {
+    const url = await schemas.fresh();
+    await query(url, readFileSync('src/adapters/read-model/postgres/migrations/0001-devices.sql', 'utf8'));
+    await query(
+      url,
+      `UPDATE replica_schema SET version = 1;
+       INSERT INTO replica_generations (status, schema, position) VALUES (1, 1, 7);
+       INSERT INTO replica_devices VALUES (1, 'a', 0, 1, 1, NULL, NULL, 1, 1, 1, 0, 0, NULL, NULL, '{}', '{}')`,
+    );
+    const model = await openModel(url);
+    await model.writePresence(written([opened('a', 5)]));
+    const { rows, position } = await model.list({ limit: 9, connected: true });
+    expect(rows).toMatchObject([{ deviceId: 'a', version: 1, connectedSince: 5 }]);
+    expect(position).toBe(7n);
   });
 
   it('is refused, in one line, where a newer version wrote it', async () => {
@@ -208,7 +227,8 @@ describeWithPostgres('The read model in PostgreSQL', (schemas) => {
     await model.begin(1);
     await query(
       url,
-      'DROP TABLE replica_schema, replica_generations, replica_devices, replica_settled, replica_projector',
+      `DROP TABLE replica_schema, replica_generations, replica_devices, replica_settled, replica_projector,
+        replica_presence, replica_instances`,
     );
     expect(await codeOf(model.generations())).toBe('lost');
     expect(await model.generations()).toEqual([]);
@@ -232,6 +252,35 @@ describeWithPostgres('The read model in PostgreSQL', (schemas) => {
     const operand = { kind: 'state', path: { section: 'reported', keys: ['serial'] } } as const;
     const filter = { kind: 'compare', operand, op: '==', value: 7 } as const;
     expect((await model.list({ filter, limit: 9 })).rows.map(({ deviceId }) => deviceId)).toEqual(['d-7']);
+  });
+
+  it('finds the few that are away by the indexes', async () => {
+    const url = await schemas.fresh();
+    const model = await openModel(url);
+    const { id } = await model.begin(1);
+    const rows = Array.from({ length: 5000 }, (_, n) => row(`d-${n}`, 1));
+    await model.write(id, { rows, expected: null, checkpoint: checkpointAt(1n) });
+    await model.activate(id);
+    const changes = rows.map(({ deviceId }, n) => {
+      const change = opened(deviceId, 1);
+      return n % 1000 === 0 ? ended(change, n + 1) : change;
+    });
+    await model.writePresence(written(changes));
+    await query(url, 'ANALYZE');
+    const operand = { kind: 'field', field: 'disconnectedSince' } as const;
+    const filter = { kind: 'compare', operand, op: '<', value: 3000 } as const;
+    const sort = { by: 'disconnectedSince', descending: true } as const;
+    for (const { text, values } of [
+      listQuery({ limit: 100, filter }),
+      countQuery({ filter }),
+      listQuery({ limit: 100, connected: false, sort }),
+    ]) {
+      const plan = JSON.stringify((await query(url, `EXPLAIN ${text}`, [...values])).rows);
+      expect(plan).toContain('replica_presence_by_disconnected');
+      expect(plan).toContain('replica_devices_by_device');
+    }
+    const found = await model.list({ limit: 100, filter, sort });
+    expect(found.rows.map(({ deviceId }) => deviceId)).toEqual(['d-2000', 'd-1000', 'd-0']);
   });
 });
 

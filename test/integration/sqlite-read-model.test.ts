@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import Database from 'better-sqlite3';
 import { openSqliteReadModel } from '../../src/adapters/read-model/sqlite/sqlite-read-model.js';
+import { ended, opened, written } from '../support/presence.js';
 import { checkpointAt, codeOf, row } from '../contracts/read-model.contract.js';
 
 const root = mkdtempSync(join(tmpdir(), 'sqlite-read-model-'));
@@ -89,6 +90,29 @@ describe('The file of the read model', () => {
       expect([rows.map(({ deviceId }) => deviceId), position]).toEqual([[id], 7n]);
     }
     expect((await model.scan('', 9)).map(({ deviceId, text }) => [deviceId, text])).toEqual(texts);
+    await model.close();
+  });
+
+  it('answers alike from whichever side it asks who is away', async () => {
+    const model = openSqliteReadModel(join(root, String(folderCount++)), logger);
+    const { id } = await model.begin(1);
+    const rows = Array.from({ length: 60_000 }, (_, n) => row(`d${String(n).padStart(5, '0')}`, 1));
+    await model.write(id, { rows, expected: null, checkpoint: checkpointAt(1n) });
+    await model.activate(id);
+    for (const [index, count] of [10, 2_000, 50_000].entries()) {
+      const changes = rows
+        .slice(0, count)
+        .map(({ deviceId }, n) => ended(opened(deviceId, index), 1 + (n % 7)));
+      await model.writePresence(written(changes));
+      const { rows: page } = await model.list({ limit: 1000, connected: false });
+      expect(page.map(({ deviceId }) => deviceId)).toEqual(
+        rows.slice(0, Math.min(count, 1000)).map(({ deviceId }) => deviceId),
+      );
+      const sort = { by: 'disconnectedSince', descending: false } as const;
+      const sorted = await model.list({ limit: 2, connected: false, sort });
+      expect(sorted.rows.map(({ deviceId }) => deviceId)).toEqual(['d00000', 'd00007']);
+      expect((await model.count({ connected: false })).inSync).toBe(count);
+    }
     await model.close();
   });
 

@@ -142,6 +142,7 @@ const nullable = fc.option(small, { freq: 3 });
 
 const deviceId = fc.oneof(
   fc.constantFrom('a', 'b', 'A', 'a%', 'a_', 'aXb', 'a_b', 'a%b', 'a.b', 'a-b', 'a:b', '%', '_', 'z9', 'z10'),
+  fc.constantFrom('a/name/x', 'a/name/y', 'a-b/name/x', 'aa/name/x', 'z9/name/a'),
   fc.string({ unit: fc.constantFrom('a', 'b', 'Z', '-', '.', '_', '0'), minLength: 1, maxLength: 3 }),
 );
 
@@ -159,8 +160,10 @@ const device: fc.Arbitrary<OracleDevice> = fc
       since: small,
       outstanding: small,
     }),
+    presence: fc.constantFrom('connectedSince', 'disconnectedSince', null),
+    presenceSince: small,
   })
-  .map(({ deviceId: id, reported, desired: wanted, isAlike, index }) => {
+  .map(({ deviceId: id, reported, desired: wanted, isAlike, index, presence, presenceSince }) => {
     // Much alike, so that the delta has nodes of its own.
     const desired = isAlike ? { ...reported, ...wanted } : wanted;
     const view = emptyView(id);
@@ -168,17 +171,32 @@ const device: fc.Arbitrary<OracleDevice> = fc
     evolveView(view, { ...event, type: 'ReportedStateChanged', state: reported }, 0);
     evolveView(view, { ...event, type: 'DesiredStateChanged', state: desired }, 1);
     const broken = index.status === 'broken' ? 'why' : null;
-    return { row: { ...rowOfView(view), ...index, broken }, reported, desired };
+    const since = { connectedSince: null, disconnectedSince: null };
+    const known = presence === null ? since : { ...since, [presence]: presenceSince };
+    return { row: { ...rowOfView(view), ...index, broken, ...known }, reported, desired };
   });
 
-/** Devices of different ids. */
+/** Devices of different ids; named replicas have the presence of their device. */
 export const fleetOf = (minLength: number, maxLength: number): fc.Arbitrary<OracleDevice[]> =>
-  fc.uniqueArray(device, { selector: ({ row }) => row.deviceId, minLength, maxLength, size: 'max' });
+  fc
+    .uniqueArray(device, { selector: ({ row }) => row.deviceId, minLength, maxLength, size: 'max' })
+    .map((devices) =>
+      devices.map((each) => {
+        const { connectedSince, disconnectedSince } =
+          devices.find(({ row }) => ownerOf(row.deviceId) === ownerOf(each.row.deviceId))?.row ?? each.row;
+        return { ...each, row: { ...each.row, connectedSince, disconnectedSince } };
+      }),
+    );
+
+export function ownerOf(replicaId: string): string {
+  return replicaId.replace(/\/.*/, '');
+}
 
 export const fleetQuery: fc.Arbitrary<FleetQuery> = fc
   .record(
     {
       inSync: fc.boolean(),
+      connected: fc.boolean(),
       prefix: fc.constantFrom('', 'a', 'A', 'a%', 'a_', '%', '_', 'z', '\u{10ffff}'),
       reportedSince: small,
       desiredSince: small,

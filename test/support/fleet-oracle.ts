@@ -5,13 +5,21 @@ import {
   type Scalar,
   type StatePath,
 } from '../../src/application/fleet-filter.js';
-import { type DeviceRow, type FleetPlace, type FleetQuery } from '../../src/application/ports/read-model.js';
+import {
+  type DeviceRow,
+  type FleetPlace,
+  type FleetQuery,
+  type ListedRow,
+} from '../../src/application/ports/read-model.js';
 import { diff } from '../../src/replica/delta.js';
 import { isEmpty, isObject, type JsonObject, type JsonValue, own } from '../../src/replica/json.js';
 
+/** A row with the presence of its device. */
+export type OracleRow = DeviceRow & ListedRow;
+
 /** A device with the sections that its row's text holds. */
 export interface OracleDevice {
-  readonly row: DeviceRow;
+  readonly row: OracleRow;
   readonly reported: JsonObject;
   readonly desired: JsonObject;
 }
@@ -20,8 +28,8 @@ export function bytesBefore(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-export function selected(devices: readonly OracleDevice[], query: Omit<FleetQuery, 'limit'>): DeviceRow[] {
-  const { inSync, prefix = '', reportedSince, desiredSince, updatedSince, filter } = query;
+export function selected(devices: readonly OracleDevice[], query: Omit<FleetQuery, 'limit'>): OracleRow[] {
+  const { inSync, connected, prefix = '', reportedSince, desiredSince, updatedSince, filter } = query;
   const isSince = (time: number | null, since: number | undefined): boolean =>
     since === undefined || (time !== null && time >= since);
   return devices
@@ -29,6 +37,8 @@ export function selected(devices: readonly OracleDevice[], query: Omit<FleetQuer
       const { deviceId, status, lastReported, lastDesired } = device.row;
       if (status === 'deleted' || !deviceId.startsWith(prefix)) return false;
       if (inSync !== undefined && status !== (inSync ? 'in-sync' : 'not-in-sync')) return false;
+      const known = connected === false ? device.row.disconnectedSince : device.row.connectedSince;
+      if (connected !== undefined && known === null) return false;
       if (!isSince(lastReported, reportedSince) || !isSince(lastDesired, desiredSince)) return false;
       if (!isSince(lastReported, updatedSince) && !isSince(lastDesired, updatedSince)) return false;
       return filter === undefined || holds(filter, device);
@@ -37,7 +47,7 @@ export function selected(devices: readonly OracleDevice[], query: Omit<FleetQuer
     .sort((a, b) => inOrder(placeOf(a, query), placeOf(b, query), query));
 }
 
-export function placeOf(row: DeviceRow, { sort }: Pick<FleetQuery, 'sort'>): FleetPlace {
+export function placeOf(row: ListedRow, { sort }: Pick<FleetQuery, 'sort'>): FleetPlace {
   const by = sort?.by ?? 'deviceId';
   return { value: by === 'deviceId' ? null : row[by], deviceId: row.deviceId };
 }

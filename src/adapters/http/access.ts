@@ -42,6 +42,7 @@ export const NEEDS: Readonly<Record<string, Need>> = {
   'GET /state/:deviceId/delta': device('read'),
   'POST /state/:deviceId/update': { of: 'update' },
   'DELETE /state/:deviceId': device('delete'),
+  'GET /state/:deviceId/presence': device('read'),
   'GET /state/:deviceId/events': device('follow'),
   'GET /state/:deviceId/history': device('history'),
   'GET /state/:deviceId/convergence': device('history'),

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { type FastifyReply } from 'fastify';
+import { type Answer } from '../../application/moments.js';
 import { type Observer } from '../../application/ports/observer.js';
 import { ReadModelError, type ReadModelQueries } from '../../application/ports/read-model.js';
 import { type ProjectionsControl } from '../../application/projections.js';
@@ -22,7 +23,7 @@ const UNAVAILABLE = 'The read model is not available now';
 const TOO_SLOW =
   'The question takes too long (DATABASE_READ_TIMEOUT_MS): ask with a prefix, inSync or a simpler filter';
 
-/** How questions over all devices are answered: from the read model, saying how far it is. */
+/** How questions that the read model knows the answer of are answered; those over all devices saying how far it is. */
 @Injectable()
 export class FleetAnswers {
   constructor(
@@ -32,10 +33,21 @@ export class FleetAnswers {
   ) {}
 
   /** Answers with what is read as JSON; with 503 where no read model is kept, or it is away, or that takes too long. */
-  async answer(
+  answer(
     reply: FastifyReply,
     read: (model: ReadModelQueries) => Promise<{ position: bigint | null; body: object }>,
   ): Promise<void> {
+    return this.text(reply, async (model) => {
+      const { position, body } = await read(model);
+      void reply
+        .header('x-projection-position', String(position ?? 0))
+        .header('x-projection-lag-ms', String(Math.ceil(this.projections?.status().lagMs ?? 0)));
+      return { ok: true, value: JSON.stringify(body) };
+    });
+  }
+
+  /** As {@link answer}, with JSON text or a refusal, which does not depend on how far the rows are. */
+  async text(reply: FastifyReply, read: (model: ReadModelQueries) => Promise<Answer<string>>): Promise<void> {
     if (this.model === null || this.projections === null) {
       return sendRefusal(reply, {
         code: 503,
@@ -43,13 +55,10 @@ export class FleetAnswers {
       });
     }
     try {
-      const { position, body } = await read(this.model);
-      const { lagMs } = this.projections.status();
-      void reply
-        .header('x-projection-position', String(position ?? 0))
-        .header('x-projection-lag-ms', String(Math.ceil(lagMs)))
-        .header('cache-control', 'no-cache');
-      sendDocument(reply, 200, JSON.stringify(body));
+      const answer = await read(this.model);
+      if (!answer.ok) return sendRefusal(reply, answer.refusal);
+      void reply.header('cache-control', 'no-cache');
+      sendDocument(reply, 200, answer.value);
     } catch (error) {
       if (!(error instanceof ReadModelError)) this.observer.failed('http', error);
       sendRefusal(

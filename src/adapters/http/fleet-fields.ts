@@ -16,6 +16,9 @@ const NAMES = [
   'inSync',
   'since',
   'outstanding',
+  'connected',
+  'connectedSince',
+  'disconnectedSince',
   'broken',
 ] as const;
 
@@ -54,8 +57,12 @@ export type Shown = Record<string, unknown>;
 export function shownDevice(row: ListedRow, columns: readonly Column[] | null): Shown {
   const { deviceId, version, lastReported, lastDesired, status, since, outstanding, broken } = row;
   const inSync = status === 'broken' ? null : status === 'in-sync';
+  const { connectedSince, disconnectedSince } = row;
+  const connected = connectedSince !== null ? true : disconnectedSince !== null ? false : null;
+  const presence = { connected, connectedSince, disconnectedSince };
   const rest = broken === null ? {} : { broken };
-  const all: Shown = { deviceId, version, lastReported, lastDesired, inSync, since, outstanding, ...rest };
+  const index = { deviceId, version, lastReported, lastDesired, inSync, since, outstanding };
+  const all: Shown = { ...index, ...presence, ...rest };
   if (columns === null) return all;
   const shown: Shown = { deviceId };
   for (const column of columns) {

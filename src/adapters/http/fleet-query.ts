@@ -17,7 +17,9 @@ export type Sent = Readonly<Record<string, unknown>>;
 export const DEFAULT_LIMIT = 100;
 export const MAX_LIMIT = 1000;
 
-const SELECTION = ['prefix', 'inSync', 'reportedSince', 'desiredSince', 'updatedSince', 'filter'] as const;
+const FLAGS = ['inSync', 'connected'] as const;
+const TIMES = ['reportedSince', 'desiredSince', 'updatedSince'] as const;
+const SELECTION = ['prefix', ...FLAGS, ...TIMES, 'filter'] as const;
 const LIST = [...SELECTION, 'sort', 'fields', 'limit', 'cursor'] as const;
 const SORTS = ['deviceId', ...FLEET_FIELDS] as const;
 
@@ -79,15 +81,19 @@ function readNames(sent: Sent, known: readonly string[]): Answer<Given> {
 }
 
 function readSelection(given: Given): Answer<FleetSelection> {
-  const { inSync, prefix, filter } = given;
-  if (inSync !== undefined && inSync !== 'true' && inSync !== 'false') {
-    return refuse(400, 'Invalid inSync: must be true or false');
+  const { prefix, filter } = given;
+  const flags: Record<string, boolean> = {};
+  for (const name of FLAGS) {
+    const text = given[name];
+    if (text === undefined) continue;
+    if (text !== 'true' && text !== 'false') return refuse(400, `Invalid ${name}: must be true or false`);
+    flags[name] = text === 'true';
   }
   if (prefix !== undefined && prefix !== '' && !isIdPrefix(prefix)) {
     return refuse(400, 'Invalid prefix: of [A-Za-z0-9:._/-], as ids are');
   }
   const times: Record<string, number> = {};
-  for (const name of ['reportedSince', 'desiredSince', 'updatedSince'] as const) {
+  for (const name of TIMES) {
     const text = given[name];
     if (text === undefined) continue;
     const time = parseTime(text);
@@ -102,7 +108,7 @@ function readSelection(given: Given): Answer<FleetSelection> {
   const parsed = filter === undefined ? null : parseFleetFilter(filter);
   if (parsed?.ok === false) return parsed;
   return answer({
-    ...(inSync === undefined ? {} : { inSync: inSync === 'true' }),
+    ...flags,
     ...(prefix === undefined || prefix === '' ? {} : { prefix }),
     ...times,
     ...(parsed === null ? {} : { filter: parsed.value }),

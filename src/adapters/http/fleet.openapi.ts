@@ -1,5 +1,6 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { MAX_REPLICA_ID_BYTES } from '../../replica/limits.js';
+import { FLEET_FIELDS } from '../../application/fleet-filter.js';
 import { DEFAULT_LIMIT, MAX_LIMIT } from './fleet-query.js';
 import { TIME_SCHEMA } from './parameters.openapi.js';
 
@@ -32,6 +33,13 @@ export const SELECTION_QUERIES = [
     description: 'true: nothing is outstanding; false: something is. Absent: both, and the broken ones',
     schema: { type: 'boolean' },
   },
+  {
+    name: 'connected',
+    required: false,
+    description:
+      'true: it is connected by MQTT; false: it was. Absent: both, and those that never were. A named replica is as its device is',
+    schema: { type: 'boolean' },
+  },
   since('reportedSince', 'reported'),
   since('desiredSince', 'had their desired state set'),
   since('updatedSince', 'reported or had their desired state set'),
@@ -39,7 +47,7 @@ export const SELECTION_QUERIES = [
     name: 'filter',
     required: false,
     description:
-      'What must hold of the device: tests of state values (`reported.battery<20`, `exists(desired.a)`, `reported["a key"].b in ("x", 1)`) and of version, lastReported, lastDesired, since and outstanding, joined by and, or, not and parentheses. See docs/fleet-queries.md',
+      'What must hold of the device: tests of state values (`reported.battery<20`, `exists(desired.a)`, `reported["a key"].b in ("x", 1)`) and of version, lastReported, lastDesired, since, outstanding, connectedSince and disconnectedSince, joined by and, or, not and parentheses. See docs/fleet-queries.md',
     schema: { type: 'string', example: 'reported.battery<20 and not desired.firmware=="2.1"' },
   },
 ];
@@ -52,10 +60,7 @@ export const PAGE_QUERIES = [
       'Ascending, or descending with a - before it; ties are in the order of the ids, and devices that have no such time come last',
     schema: {
       type: 'string',
-      enum: ['deviceId', 'version', 'lastReported', 'lastDesired', 'since', 'outstanding'].flatMap((name) => [
-        name,
-        `-${name}`,
-      ]),
+      enum: ['deviceId', ...FLEET_FIELDS].flatMap((name) => [name, `-${name}`]),
       default: 'deviceId',
     },
   },
@@ -63,7 +68,7 @@ export const PAGE_QUERIES = [
     name: 'fields',
     required: false,
     description:
-      'What is shown of each device, separated by commas: deviceId, version, lastReported, lastDesired, inSync, since, outstanding, broken, and places in its state, which stand under `state`. Absent: all but the state',
+      'What is shown of each device, separated by commas: deviceId, version, lastReported, lastDesired, inSync, since, outstanding, connected, connectedSince, disconnectedSince, broken, and places in its state, which stand under `state`. Absent: all but the state',
     schema: { type: 'string', example: 'version,reported.battery,delta' },
   },
   {
@@ -106,6 +111,27 @@ class FleetDevice {
     description: 'How many leaves of desired are missing or different in reported',
   })
   outstanding?: number;
+  @ApiProperty({
+    required: false,
+    type: Boolean,
+    nullable: true,
+    description: 'Whether it is connected by MQTT; null: it never was, as far as is known',
+  })
+  connected?: boolean | null;
+  @ApiProperty({
+    required: false,
+    type: 'integer',
+    nullable: true,
+    description: 'Since when, milliseconds since the epoch; null: it is not connected',
+  })
+  connectedSince?: number | null;
+  @ApiProperty({
+    required: false,
+    type: 'integer',
+    nullable: true,
+    description: 'Since when it is connected no more; null: it is, or never was',
+  })
+  disconnectedSince?: number | null;
   @ApiProperty({ required: false, description: 'Why its history cannot be read further' }) broken?: string;
   @ApiPropertyOptional({
     type: 'object',

@@ -1,4 +1,4 @@
-import mqtt, { type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
+import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
 import { Backoff } from '../../application/backoff.js';
 import { type Bus, type OutputMessage, type ReplyMessage } from '../../application/ports/bus.js';
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
@@ -91,11 +91,7 @@ export class BrokerClient {
     this.client = mqtt.connect(options.url, {
       manualConnect: true,
       clientId: options.clientId,
-      ...(options.username === undefined ? {} : { username: options.username }),
-      ...(options.password === undefined ? {} : { password: options.password }),
-      ...(options.ca === undefined ? {} : { ca: options.ca }),
-      ...(options.cert === undefined ? {} : { cert: options.cert }),
-      ...(options.key === undefined ? {} : { key: options.key }),
+      ...credentialsOf(options),
       protocolVersion: 5,
       clean: false,
       resubscribe: false,
@@ -252,8 +248,7 @@ export class BrokerClient {
 
   private failed(error: Error): void {
     const { options } = this.client;
-    const code = 'code' in error ? error.code : undefined;
-    if (WRONG_VERSION.some((wrong) => wrong === code) && options.protocolVersion === 5) {
+    if (isWrongVersion(error) && options.protocolVersion === 5) {
       options.protocolVersion = 4;
       options.reconnectPeriod = 1;
       this.isFallingBack = true;
@@ -272,3 +267,19 @@ export class BrokerClient {
 }
 
 const HELD = new Error('Acknowledged when it has its answer');
+
+/** How the service makes itself known to the broker, whatever for. */
+export function credentialsOf({ username, password, ca, cert, key }: BrokerClientOptions): IClientOptions {
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
+}
+
+/** Whether the broker refuses the connection since it does not speak MQTT 5. */
+export function isWrongVersion(error: Error): boolean {
+  return 'code' in error && WRONG_VERSION.some((wrong) => wrong === error.code);
+}

@@ -60,6 +60,12 @@ export class MqttAccess {
     return caller;
   }
 
+  /** Null: it is no device. */
+  deviceOf(client: Client): string | null {
+    const caller = this.callerOf(client);
+    return caller?.role === 'device' ? (caller.devices[0] ?? null) : null;
+  }
+
   mayCommand(client: Client | null, { channel, deviceId }: CommandTopic, payload: Buffer): boolean {
     const caller = this.callerOf(client);
     if (caller === undefined) return false;

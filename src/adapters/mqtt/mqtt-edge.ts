@@ -5,12 +5,14 @@ import { type Caller, FORBIDDEN } from '../../application/access/rules.js';
 import { type Bus, type OutputMessage } from '../../application/ports/bus.js';
 import { type Authenticator, type CertificateAuthenticator } from '../../application/ports/authenticator.js';
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
+import { type PresenceRecorder } from '../../application/presence-recorder.js';
 import { type ServerTls } from '../../application/ports/server-tls.js';
 import { type ReadReplica } from '../../application/read-replica.js';
 import { messageOf as textOf } from '../../application/timing.js';
 import { rejectedDocument } from '../../replica/documents.js';
 import { CurrentDeltas } from './current-deltas.js';
 import { DeltasOnReturn, messageOf } from './deltas-on-return.js';
+import { EdgePresence } from './edge-presence.js';
 import { MqttAccess } from './mqtt-access.js';
 import { MqttConnections } from './mqtt-connections.js';
 import { Sessions } from './sessions.js';
@@ -28,6 +30,8 @@ export interface MqttEdgeDependencies {
   readonly bus: Pick<Bus, 'request' | 'listen'>;
   readonly reader: Pick<ReadReplica, 'delta'>;
   readonly observer: MqttObserver;
+  /** Null: which devices are connected is told, and kept nowhere. */
+  readonly presence: Pick<PresenceRecorder, 'record'> | null;
   /** Null: no password does. Without certificates as well whoever connects may do everything. */
   readonly authenticator: Authenticator | null;
   /** By client certificates; null: none is asked for. */
@@ -86,6 +90,7 @@ export class MqttEdge {
   private readonly connections: MqttConnections;
   private readonly deltas: CurrentDeltas;
   private readonly returns: DeltasOnReturn;
+  private readonly presence: EdgePresence;
   private unlisten: (() => Promise<void>)[] = [];
   private isStopping = false;
 
@@ -93,7 +98,8 @@ export class MqttEdge {
     private readonly dependencies: MqttEdgeDependencies,
     options: MqttEdgeOptions,
   ) {
-    this.dialects = [new Topics(options.prefix), ...(options.withShadowTopics ? [new ShadowTopics()] : [])];
+    const topics = new Topics(options.prefix);
+    this.dialects = [topics, ...(options.withShadowTopics ? [new ShadowTopics()] : [])];
     this.deltas = new CurrentDeltas({
       delta: async (deviceId) => {
         const delta = await dependencies.reader.delta(deviceId);
@@ -102,13 +108,23 @@ export class MqttEdge {
       },
     });
     this.returns = new DeltasOnReturn(this.dialects, this.deltas, dependencies.observer);
-    this.sessions = new Sessions((clientId) => this.isConnected(clientId), options.maxConnectionCount);
+    this.sessions = new Sessions(
+      (clientId) => this.clientOf(clientId) !== undefined,
+      options.maxConnectionCount,
+    );
     const { authenticator, certificates, observer } = dependencies;
     const onEnded = (client: Client, caller: Caller): void => observer.mqttEnded(client.id, caller.id);
     this.access =
       authenticator === null && certificates === null
         ? null
         : new MqttAccess({ authenticator, certificates, onEnded });
+    this.presence = new EdgePresence({
+      topics,
+      access: this.access,
+      recorder: dependencies.presence,
+      isTakenOver: (client) => ![undefined, client].includes(this.clientOf(client.id)),
+      publish: (topic, document) => this.publish(topic, document),
+    });
     this.broker = new Aedes({
       persistence: this.sessions.persistence,
       authenticate: (client, _username, password, done) =>
@@ -127,6 +143,7 @@ export class MqttEdge {
         if (Number(qos) !== FAILED) this.returns.subscribed(client, topic);
     });
     this.broker.on('clientReady', (client) => {
+      this.presence.began(client);
       // What a session had subscribed to before; what a client asks for comes by its own packet.
       if (!client.clean) this.returns.resumed(client, this.sessions.filtersOf(client));
     });
@@ -163,6 +180,7 @@ export class MqttEdge {
   async stop(): Promise<void> {
     if (this.isStopping) return;
     this.isStopping = true;
+    this.presence.stop();
     this.connections.close();
     await new Promise<void>((resolve) => this.broker.close(() => resolve()));
     await this.connections.destroy();
@@ -188,8 +206,10 @@ export class MqttEdge {
     packet.retain = false;
     const command = firstOf(this.dialects, (dialect) => dialect.commandOf(packet.topic));
     if (command === null) {
-      this.dependencies.observer.mqttPublished('refused');
-      this.dependencies.observer.mqttRefused(client?.id ?? null, packet.topic);
+      if (!this.presence.isOwn(client, packet.topic)) {
+        this.dependencies.observer.mqttPublished('refused');
+        this.dependencies.observer.mqttRefused(client?.id ?? null, packet.topic);
+      }
       packet.topic = NOWHERE;
       return done(null);
     }
@@ -259,11 +279,18 @@ export class MqttEdge {
     for (const dialect of this.dialects) {
       const document = dialect.documentOf(channel, deviceId, value);
       if (document === null) continue;
-      this.broker.publish(messageOf(dialect.outputTopic(channel, deviceId), document), () => undefined);
+      this.publish(dialect.outputTopic(channel, deviceId), document);
     }
   }
 
-  private isConnected(clientId: string): boolean {
-    return clientId in (this.broker as unknown as { readonly clients: object }).clients;
+  private publish(topic: string, document: string | Buffer): void {
+    this.broker.publish(messageOf(topic, document), () => undefined);
+  }
+
+  private clientOf(clientId: string): Client | undefined {
+    const { clients } = this.broker as unknown as {
+      readonly clients: Readonly<Record<string, Client | undefined>>;
+    };
+    return clients[clientId];
   }
 }

@@ -22,7 +22,8 @@ export interface CommandTopic {
 export type MqttChannel = Exclude<OutputChannel, 'dead-letter'>;
 export const MQTT_CHANNELS = OUTPUT_CHANNELS.filter((channel) => channel !== 'dead-letter');
 
-const OWN_CHANNELS = [...COMMAND_CHANNELS, ...MQTT_CHANNELS];
+const PRESENCE = 'presence';
+const OWN_CHANNELS = [...COMMAND_CHANNELS, ...MQTT_CHANNELS, PRESENCE];
 /** The main ones, and the named ones. */
 const ALL_REPLICAS = ['+', '+/name/+'];
 const ALL_SHADOWS = ['$aws/things/+/shadow', '$aws/things/+/shadow/name/+'];
@@ -105,6 +106,18 @@ export class Topics implements Dialect {
 
   deltaFilters(): string[] {
     return ALL_REPLICAS.map((replica) => this.outputTopic('update.delta', replica));
+  }
+
+  /** Where it is told whether a device is connected; `+`: of all devices. */
+  presenceTopic(deviceId: string): string {
+    return `${this.prefix}/${deviceId}/${PRESENCE}`;
+  }
+
+  /** Null: no such topic. */
+  presenceDeviceOf(topic: string): string | null {
+    const [deviceId, levels] = this.split(topic);
+    const isPresence = levels.length === 1 && levels[0] === PRESENCE;
+    return isPresence && deviceId?.includes('/') === false ? deviceId : null;
   }
 
   outputTopic(channel: MqttChannel, deviceId: string): string {

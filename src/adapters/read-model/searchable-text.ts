@@ -1,4 +1,4 @@
-import { isObject, type JsonValue } from '../../replica/json.js';
+import { isObject, type JsonValue, parsedOrNull } from '../../replica/json.js';
 
 /**
  * A string as it is searched for. Databases end or refuse a string at U+0000; so that and U+0001 become two characters
@@ -14,16 +14,6 @@ export function searchableJson(text: string): string | null {
   if (!text.includes('\\u000') && !text.includes('\\ud')) return null;
   const value = parsedOrNull(text);
   return value === null ? null : JSON.stringify(searchable(value));
-}
-
-/** Null also where it is no JSON. */
-export function parsedOrNull(text: string): JsonValue {
-  try {
-    return JSON.parse(text) as JsonValue;
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
 }
 
 function searchable(value: JsonValue): JsonValue {

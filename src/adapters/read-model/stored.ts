@@ -1,4 +1,5 @@
 /** How rows and checkpoints are stored, the same in every database. */
+import { type Presence, type PresenceEnd } from '../../application/ports/presence.js';
 import {
   type Checkpoint,
   type DeviceRow,
@@ -44,15 +45,18 @@ export type StoredListedRow = readonly [
   since: number,
   outstanding: number,
   broken: string | null,
+  connectedSince: number | null,
+  disconnectedSince: number | null,
   text: string | null,
 ];
 
 /** The columns of a {@link StoredListedRow} but the last one, in their order. */
 export const LISTED_COLUMNS =
-  'device_id, version, status, last_reported, last_desired, since, outstanding, broken';
+  'device_id, version, status, last_reported, last_desired, since, outstanding, broken, connected_since, disconnected_since';
 
 export function listedOf(row: StoredListedRow): ListedRow {
-  const [deviceId, version, status, lastReported, lastDesired, since, outstanding, broken, text] = row;
+  const [deviceId, version, status, lastReported, lastDesired, since, outstanding, broken] = row;
+  const [, , , , , , , , connectedSince, disconnectedSince, text] = row;
   return {
     deviceId,
     version,
@@ -62,6 +66,8 @@ export function listedOf(row: StoredListedRow): ListedRow {
     since,
     outstanding,
     broken,
+    connectedSince,
+    disconnectedSince,
     ...(text === null ? {} : { text }),
   };
 }
@@ -112,6 +118,38 @@ export function rowOf(row: StoredRow): DeviceRow {
     broken,
     text,
   };
+}
+
+export type StoredPresence = readonly [
+  connectedSince: number | null,
+  disconnectedSince: number | null,
+  clientId: string | null,
+  ended: PresenceEnd | null,
+  /** SQLite has no booleans. */
+  will: boolean | 0 | 1,
+];
+
+/** The columns of a {@link StoredPresence}, in their order. */
+export const PRESENCE_COLUMNS = 'connected_since, disconnected_since, client_id, ended, will';
+
+export function storedPresence({ connected, since, clientId, ended, will }: Presence): StoredPresence {
+  return [connected ? since : null, connected ? null : since, clientId, ended, will ? 1 : 0];
+}
+
+export function presenceOf([
+  connectedSince,
+  disconnectedSince,
+  clientId,
+  ended,
+  will,
+]: StoredPresence): Presence {
+  const since = connectedSince ?? disconnectedSince ?? 0;
+  return { connected: connectedSince !== null, since, clientId, ended, will: Boolean(will) };
+}
+
+/** The device that a replica is of: itself, or the one that it is a named replica of. */
+export function deviceOf(replicaId: string): string {
+  return replicaId.split('/', 1)[0] ?? '';
 }
 
 /** Null where there is no proof. */

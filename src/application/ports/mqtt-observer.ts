@@ -10,6 +10,8 @@ export interface MqttObserver {
   mqttBrokerReached(broker: string, protocolVersion: number): void;
   /** It does not stand, or cannot be used; one line that says why. */
   mqttBrokerAway(broker: string, reason: string): void;
+  /** Whether it is read there what devices tell of themselves: null; or one line that says why not. */
+  mqttPresenceRead(broker: string, problem: string | null): void;
   /** An output that the broker is not told: too many wait for it, or it takes none of this size. */
   mqttOutputDropped(topic: string): void;
   /** A connection that is ended, since its caller's credentials do not do any more. */

@@ -1,10 +1,11 @@
 import { type Outcome } from '../../replica/convergence.js';
 import { type FleetField, type FleetFilter } from '../fleet-filter.js';
+import { type Presence, type PresenceStore } from './presence.js';
 
 /**
  * The read model port: what the devices' events fold to, one row a device, kept for questions over many devices. All of
- * it can be made anew from the events. A generation is one whole set of rows with its own checkpoint: the active one is
- * what readers see, and another one may be built beside it.
+ * it can be made anew from the events, but for presence, which is in none. A generation is one whole set of rows with
+ * its own checkpoint: the active one is what readers see, and another one may be built beside it.
  */
 /** One event that is in the rows, by which it is seen whether they are of this log. */
 export interface Proof {
@@ -56,6 +57,9 @@ export interface FleetRow {
 
 /** A device in a list. */
 export interface ListedRow extends FleetRow {
+  /** Since when the device is connected, or is not any more; one of them at the most. Both null: it never was. */
+  readonly connectedSince: number | null;
+  readonly disconnectedSince: number | null;
   /** The replica: see `encodeSnapshot`. Only where it was asked for. */
   readonly text?: string;
 }
@@ -101,6 +105,8 @@ export interface RowsWritten {
 export interface FleetSelection {
   /** True: those in sync; false: those with something outstanding. Default: those of any status but `deleted`. */
   readonly inSync?: boolean;
+  /** True: those whose device is connected; false: those whose device was. Default: all. */
+  readonly connected?: boolean;
   /** What the id begins with. */
   readonly prefix?: string;
   /** Inclusive, milliseconds since the epoch; `updatedSince` is of the later of the two. */
@@ -235,10 +241,16 @@ export interface ReadModelQueries {
 
   /** The devices of the active generation that are not in sync. It costs what they are, not the fleet. */
   outOfSync(query: OutOfSyncQuery): Promise<OutOfSync>;
+
+  /** Of the device, whether it has a replica or not; null: it was never connected. Of a named replica: its device's. */
+  presence(replicaId: string): Promise<Presence | null>;
+
+  /** How many devices are connected, whether they have replicas or not. */
+  connectedCount(): Promise<number>;
 }
 
-/** Every call rejects with {@link ReadModelError}. */
-export interface ReadModel extends ReadModelQueries {
+/** Every call rejects with {@link ReadModelError}. Presence is of no generation. */
+export interface ReadModel extends ReadModelQueries, PresenceStore {
   /** The active generation and the one that is built, where there are such. */
   generations(): Promise<Generation[]>;
 

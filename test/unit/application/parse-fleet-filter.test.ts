@@ -49,6 +49,9 @@ describe('A filter', () => {
     expect(parseFleetFilter('lastReported >= "1970-01-01T00:00:01Z"')).toEqual(
       parseFleetFilter('lastReported >= 1000'),
     );
+    expect(parseFleetFilter('disconnectedSince < "1970-01-01T00:00:01Z"')).toEqual(
+      parseFleetFilter('disconnectedSince < 1000'),
+    );
   });
 
   it('is the same when it is printed and read again', () => {

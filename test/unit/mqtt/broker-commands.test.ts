@@ -50,6 +50,7 @@ describe('commands from a broker', () => {
         mqttFailed: ignore,
         mqttBrokerReached: ignore,
         mqttBrokerAway: ignore,
+        mqttPresenceRead: ignore,
         mqttOutputDropped: ignore,
       },
       respond: (topic, correlation, document) =>

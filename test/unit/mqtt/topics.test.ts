@@ -49,6 +49,20 @@ describe('the topics of MQTT', () => {
     expect(topics.commandOf(topic)).toBeNull();
   });
 
+  it('tell whether a device is connected, and no named replica', () => {
+    expect(topics.presenceTopic('lamp')).toBe('state/lamp/presence');
+    expect(topics.presenceDeviceOf('state/lamp/presence')).toBe('lamp');
+    for (const topic of [
+      'state/a/name/b/presence',
+      'other/a/presence',
+      'state/a b/presence',
+      'state/a/presence/x',
+    ])
+      expect(topics.presenceDeviceOf(topic)).toBeNull();
+    expect(topics.commandOf('state/lamp/presence')).toBeNull();
+    expect(topics.mayRespondTo('state/lamp/presence')).toBe(false);
+  });
+
   it('are those of the pattern', () => {
     expect(MQTT_CHANNELS.map((channel) => topics.outputTopic(channel, 'lamp'))).toEqual([
       'state/lamp/update/accepted',

@@ -15,6 +15,8 @@ export const COLUMNS: Readonly<Record<FleetField, string>> = {
   lastDesired: 'last_desired',
   since: 'since',
   outstanding: 'outstanding',
+  connectedSince: 'connected_since',
+  disconnectedSince: 'disconnected_since',
 };
 
 /** The bound values of a statement: whatever was given by a caller goes in here, and nowhere else. */
@@ -38,7 +40,16 @@ export function parameters(): Parameters {
   };
 }
 
-/** The filter as a condition over `replica_devices` that is true or false, and never null. */
+/** As {@link filterSql}, but null in place of false where an index answers that alone: for the end of a WHERE. */
+export function conditionSql(filter: FleetFilter, values: Parameters): string {
+  if (filter.kind === 'and' && filter.terms.length > 0)
+    return filter.terms.map((term) => conditionSql(term, values)).join(' AND ');
+  if (filter.kind === 'compare' && filter.op !== '==' && filter.operand.kind === 'field')
+    return fieldOrderSql(filter.operand.field, filter.op, filter.value, values);
+  return filterSql(filter, values);
+}
+
+/** The filter as a condition over the devices and their presence that is true or false, and never null. */
 export function filterSql(filter: FleetFilter, values: Parameters): string {
   switch (filter.kind) {
     case 'and':
@@ -103,14 +114,7 @@ function documentOf({ section, keys }: StatePath, value: Scalar): JsonObject {
 
 function orderSql(operand: Operand, op: Exclude<CompareOp, '=='>, value: Scalar, values: Parameters): string {
   if (typeof value === 'boolean') return 'false';
-  if (operand.kind === 'field') {
-    if (typeof value !== 'number') return 'false';
-    const column = COLUMNS[operand.field];
-    const compared = Number.isSafeInteger(value)
-      ? `${column} ${op} ${values.add(value, 'bigint')}`
-      : `${column}::numeric ${op} ${values.add(String(value), 'numeric')}`;
-    return `coalesce(${compared}, false)`;
-  }
+  if (operand.kind === 'field') return `coalesce(${fieldOrderSql(operand.field, op, value, values)}, false)`;
   const place = operandSql(operand, values);
   const [type, compared] =
     typeof value === 'number'
@@ -118,4 +122,17 @@ function orderSql(operand: Operand, op: Exclude<CompareOp, '=='>, value: Scalar,
       : ['string', `(${place} #>> '{}') COLLATE "C" ${op} ${values.add(searchableText(value), 'text')}`];
   // Not by AND, which may be worked out in any order: a text that is no number must not be read as one.
   return `(CASE WHEN jsonb_typeof(${place}) = '${type}' THEN ${compared} ELSE false END)`;
+}
+
+function fieldOrderSql(
+  field: FleetField,
+  op: Exclude<CompareOp, '=='>,
+  value: Scalar,
+  values: Parameters,
+): string {
+  if (typeof value !== 'number') return 'false';
+  const column = COLUMNS[field];
+  return Number.isSafeInteger(value)
+    ? `${column} ${op} ${values.add(value, 'bigint')}`
+    : `${column}::numeric ${op} ${values.add(String(value), 'numeric')}`;
 }

@@ -1,4 +1,4 @@
-import { type FleetField } from '../../../application/fleet-filter.js';
+import { type FleetField, NULLABLE_FIELDS } from '../../../application/fleet-filter.js';
 import {
   type FleetPlace,
   type FleetQuery,
@@ -7,10 +7,13 @@ import {
 } from '../../../application/ports/read-model.js';
 import { LISTED_COLUMNS } from '../stored.js';
 import { type Query } from './database.js';
-import { COLUMNS, filterSql, type Parameters, parameters } from './filter-sql.js';
+import { COLUMNS, conditionSql, type Parameters, parameters } from './filter-sql.js';
 
 /** The active generation, of which each question is. In one statement with the rows, so of one moment with them. */
 export const SHOWN = '(SELECT id, position FROM replica_generations WHERE status = 1) AS shown';
+
+/** The replicas with the presence of their devices. */
+const DEVICES = "replica_devices LEFT JOIN replica_presence ON device = split_part(device_id, '/', 1)";
 
 /** Where there is a generation and no device. */
 export type NoRow = readonly [deviceId: null];
@@ -24,7 +27,7 @@ export function listQuery({ sort, after, limit, withText = false, ...selection }
   const direction = descending ? 'DESC' : 'ASC';
   const count = values.add(limit, 'bigint');
   const branch = (condition: string, order: string): string =>
-    `(SELECT ${columns} FROM replica_devices WHERE ${where} AND ${condition} ORDER BY ${order} LIMIT ${count})`;
+    `(SELECT ${columns} FROM ${DEVICES} WHERE ${where} AND ${condition} ORDER BY ${order} LIMIT ${count})`;
   let rows: string;
   let order: string;
   if (by === 'deviceId') {
@@ -43,7 +46,7 @@ export function listQuery({ sort, after, limit, withText = false, ...selection }
       ...(after?.value === null
         ? []
         : [branch(placeSql(column, descending, after, values), `${column} ${direction}, device_id`)]),
-      ...(MAY_BE_NULL.has(by) ? [branch(nullPlaceSql(column, after, values), 'device_id')] : []),
+      ...(mayBeNull(by, selection) ? [branch(nullPlaceSql(column, after, values), 'device_id')] : []),
     ];
     rows = parts.length === 0 ? branch('false', 'device_id') : parts.join(' UNION ALL ');
   }
@@ -51,12 +54,16 @@ export function listQuery({ sort, after, limit, withText = false, ...selection }
     text: `
 SELECT shown.position::text, page.* FROM ${SHOWN} LEFT JOIN LATERAL (
   SELECT * FROM (${rows}) AS found ORDER BY ${order} LIMIT ${count}
-) AS page ON true ORDER BY ${order.replaceAll(/\b(device_id|version|last_\w+|since|outstanding)\b/g, 'page.$1')}`,
+) AS page ON true ORDER BY ${order.replaceAll(/\b(device_id|version|last_\w+|since|outstanding|(?:dis)?connected_since)\b/g, 'page.$1')}`,
     values: values.list,
   };
 }
 
-const MAY_BE_NULL: ReadonlySet<FleetField> = new Set(['lastReported', 'lastDesired']);
+/** Whether there may be devices that have no such value; not of the field that stands for what is asked of presence. */
+function mayBeNull(by: FleetField, { connected }: FleetSelection): boolean {
+  if (connected !== undefined && by === (connected ? 'connectedSince' : 'disconnectedSince')) return false;
+  return NULLABLE_FIELDS.has(by);
+}
 
 /** Of those that have a value, the ones strictly after the place. */
 function placeSql(
@@ -86,7 +93,7 @@ export function countQuery(selection: FleetSelection): Query {
   return {
     text: `
 SELECT shown.position::text, counts.* FROM ${SHOWN} CROSS JOIN LATERAL (
-  SELECT ${of(0)}, ${of(1)}, ${of(2)} FROM replica_devices
+  SELECT ${of(0)}, ${of(1)}, ${of(2)} FROM ${DEVICES}
     WHERE generation = shown.id AND ${selectionSql(selection, values)}
 ) AS counts`,
     values: values.list,
@@ -94,7 +101,7 @@ SELECT shown.position::text, counts.* FROM ${SHOWN} CROSS JOIN LATERAL (
 }
 
 function selectionSql(selection: FleetSelection, values: Parameters): string {
-  const { inSync, prefix, reportedSince, desiredSince, updatedSince, filter } = selection;
+  const { inSync, connected, prefix, reportedSince, desiredSince, updatedSince, filter } = selection;
   const terms = [inSync === undefined ? 'status < 3' : `status = ${inSync ? 1 : 0}`];
   if (prefix !== undefined && prefix !== '') {
     terms.push(`device_id >= ${values.add(prefix, 'text')}`);
@@ -107,7 +114,8 @@ function selectionSql(selection: FleetSelection, values: Parameters): string {
     const since = values.add(updatedSince, 'bigint');
     terms.push(`(last_reported >= ${since} OR last_desired >= ${since})`);
   }
-  if (filter !== undefined) terms.push(filterSql(filter, values));
+  if (connected !== undefined) terms.push(`${connected ? '' : 'dis'}connected_since IS NOT NULL`);
+  if (filter !== undefined) terms.push(conditionSql(filter, values));
   return terms.join(' AND ');
 }
 

@@ -1,3 +1,4 @@
+import { type Presence, type PresenceWritten } from '../../../application/ports/presence.js';
 import {
   type DeviceRow,
   type FleetCount,
@@ -34,6 +35,7 @@ import {
 import { countQuery, listQuery, type NoRow } from './fleet.js';
 import { Database, type DatabaseOptions } from './database.js';
 import { migrate } from './migrate.js';
+import { countConnected, findPresence, writePresence } from './presence.js';
 import * as statements from './statements.js';
 
 /**
@@ -171,6 +173,18 @@ export class PostgresReadModel implements ReadModel {
       oldest: oldest.map(([deviceId, since, outstanding]) => ({ deviceId, since, outstanding })),
       position: positionOf(position),
     };
+  }
+
+  presence(replicaId: string): Promise<Presence | null> {
+    return findPresence(this.database, replicaId);
+  }
+
+  connectedCount(): Promise<number> {
+    return countConnected(this.database);
+  }
+
+  writePresence(written: PresenceWritten): Promise<boolean> {
+    return this.database.transaction((run) => writePresence(run, written));
   }
 
   close(): Promise<void> {

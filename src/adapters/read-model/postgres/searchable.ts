@@ -1,5 +1,5 @@
-import { isObject, type JsonObject, own } from '../../../replica/json.js';
-import { parsedOrNull, searchableJson } from '../searchable-text.js';
+import { isObject, type JsonObject, own, parsedOrNull } from '../../../replica/json.js';
+import { searchableJson } from '../searchable-text.js';
 
 /** What is searched of a replica that cannot be read. */
 const NOTHING = '{}';

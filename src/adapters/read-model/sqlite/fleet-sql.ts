@@ -3,6 +3,7 @@ import { IN_TIME } from './deadline.js';
 import {
   type FleetField,
   type FleetFilter,
+  NULLABLE_FIELDS,
   type Operand,
   type Scalar,
   type StatePath,
@@ -26,6 +27,8 @@ const COLUMNS: Readonly<Record<FleetField | 'deviceId', string>> = {
   lastDesired: 'last_desired',
   since: 'since',
   outstanding: 'outstanding',
+  connectedSince: 'connected_since',
+  disconnectedSince: 'disconnected_since',
 };
 
 const DELETED = 3;
@@ -34,7 +37,7 @@ const STATE = 'coalesce(searchable, replica)';
 
 /** The condition that a generation's devices are those of the selection. */
 export function selectionSql(generation: number, selection: FleetSelection): Sql {
-  const { inSync, prefix = '', reportedSince, desiredSince, updatedSince, filter } = selection;
+  const { inSync, connected, prefix = '', reportedSince, desiredSince, updatedSince, filter } = selection;
   const parts: Sql[] = [{ text: 'generation = ?', values: [generation] }];
   if (inSync === undefined) parts.push({ text: `+status < ${DELETED}`, values: [] });
   else parts.push({ text: 'status = ?', values: [inSync ? 1 : 0] });
@@ -49,9 +52,29 @@ export function selectionSql(generation: number, selection: FleetSelection): Sql
     const text = '(last_reported >= ? OR last_desired >= ?)';
     parts.push({ text, values: [updatedSince, updatedSince] });
   }
+  if (connected !== undefined) parts.push(connectedSql(connected));
   // Last, since it costs the most.
   if (filter !== undefined) parts.push({ text: IN_TIME, values: [] }, filterSql(filter));
   return joined(parts, ' AND ');
+}
+
+function connectedSql(connected: boolean): Sql {
+  return { text: `${connected ? '' : 'dis'}connected_since IS NOT NULL`, values: [] };
+}
+
+/**
+ * What the selection asks of presence, as a condition that an index of it answers; null: nothing, or not of every
+ * device.
+ */
+export function presenceSql({ connected, filter }: FleetSelection): Sql | null {
+  const parts = connected === undefined ? [] : [connectedSql(connected)];
+  for (const term of filter?.kind === 'and' ? filter.terms : filter === undefined ? [] : [filter]) {
+    if (term.kind !== 'compare' || term.operand.kind !== 'field' || typeof term.value !== 'number') continue;
+    const { field } = term.operand;
+    if (field !== 'connectedSince' && field !== 'disconnectedSince') continue;
+    parts.push({ text: `${COLUMNS[field]} ${term.op} ?`, values: [term.value] });
+  }
+  return parts.length === 0 ? null : joined(parts, ' AND ');
 }
 
 /**
@@ -80,7 +103,7 @@ export function pageSql({ by, descending }: FleetSort, after: FleetPlace | undef
           text: `${column} ${beyond}= ? AND (${column} ${beyond} ? OR device_id > ?) ${order}`,
           values: [after.value, after.value, after.deviceId],
         };
-  return by === 'lastReported' || by === 'lastDesired' ? [first, nulls('TRUE', [])] : [first];
+  return NULLABLE_FIELDS.has(by) ? [first, nulls('TRUE', [])] : [first];
 }
 
 /** Never null: 0 or 1, so that NOT is the plain complement. */

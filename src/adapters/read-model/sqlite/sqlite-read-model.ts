@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import type Database from 'better-sqlite3';
+import { type Presence, type PresenceWritten } from '../../../application/ports/presence.js';
 import {
   type DeviceRow,
   type FleetCount,
@@ -27,7 +28,7 @@ import {
 import { searchableJson } from '../searchable-text.js';
 import { Deadline } from './deadline.js';
 import { countDevices, listDevices } from './fleet-queries.js';
-import { checkpointOf, mayReplace, proofText, rowOf, storedOf, superseded } from '../stored.js';
+import { checkpointOf, deviceOf, mayReplace, proofText, rowOf, storedOf, superseded } from '../stored.js';
 import { type GenerationRow, Statements } from './statements.js';
 
 /** The name of the file in its folder. */
@@ -194,6 +195,18 @@ export class SqliteReadModel implements ReadModel {
       ...statements.convergence.outOfSync(active?.id ?? null, query),
       position: active?.checkpoint?.position ?? null,
     }));
+  }
+
+  presence(replicaId: string): Promise<Presence | null> {
+    return this.run(({ statements }) => statements.presence.of(deviceOf(replicaId)));
+  }
+
+  connectedCount(): Promise<number> {
+    return this.run(({ statements }) => statements.presence.connectedCount());
+  }
+
+  writePresence(written: PresenceWritten): Promise<boolean> {
+    return this.run(({ statements }) => statements.presence.write(written));
   }
 
   /** Reads of one state of the file. */

@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import { SMALL_COLUMNS, type StoredRow } from '../stored.js';
 import { ConvergenceStatements } from './convergence.js';
+import { PresenceStatements } from './presence.js';
 
 export type GenerationRow = readonly [
   id: number,
@@ -37,6 +38,7 @@ export class Statements {
   readonly find: Database.Statement<[deviceId: string], StoredRow>;
   readonly scan: Database.Statement<[after: string, limit: number], StoredRow>;
   readonly convergence: ConvergenceStatements;
+  readonly presence: PresenceStatements;
 
   constructor(db: Database.Database) {
     this.generations = db
@@ -86,5 +88,6 @@ export class Statements {
       )
       .raw();
     this.convergence = new ConvergenceStatements(db);
+    this.presence = new PresenceStatements(db);
   }
 }
