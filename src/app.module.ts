@@ -200,7 +200,7 @@ export class AppModule {
       Answers,
       FleetAnswers,
       ...followingProviders(settings, metrics),
-      ...mqttProviders(settings, logger, metrics, authenticator),
+      ...mqttProviders(settings, logger, metrics, authenticator, limits),
       ...mqttBrokerProviders(settings, metrics),
       MetricsWiring,
       StoreCloser,

@@ -7,13 +7,15 @@ import {
 } from '@nestjs/common';
 import { type Logger } from 'pino';
 import { BUS, PRESENCE } from './adapters/http/tokens.js';
-import { MqttEdge, type MqttEdgeOptions } from './adapters/mqtt/mqtt-edge.js';
+import { InFlight } from './application/access/in-flight.js';
+import { MqttEdge, type MqttEdgeOptions, type MqttLimits } from './adapters/mqtt/mqtt-edge.js';
 import { type Authenticator } from './application/ports/authenticator.js';
 import { type Bus, BusError } from './application/ports/bus.js';
 import { type PresenceRecorder } from './application/presence-recorder.js';
 import { ReadReplica } from './application/read-replica.js';
 import { messageOf } from './application/timing.js';
 import { isMqttOn, isMqttTls, mqttPortOf, type Settings, SettingsError } from './config/settings.js';
+import { type Limits } from './limits.js';
 import { whyNotListening } from './listening.js';
 import { type Metrics } from './observability/metrics.js';
 import { openMqttTls } from './open-tls.js';
@@ -77,9 +79,16 @@ export function mqttProviders(
   logger: Logger,
   metrics: Metrics,
   authenticator: Authenticator | null,
+  { callerRates, deviceRates }: Limits,
 ): Provider[] {
   const isOn = isMqttOn(settings);
   const secured = openMqttTls(settings, logger);
+  const limits: MqttLimits = {
+    callerRates,
+    deviceRates,
+    inFlight: new InFlight(settings.MAX_IN_FLIGHT_BYTES),
+    observer: metrics.limits,
+  };
   const options: MqttEdgeOptions = {
     host: settings.MQTT_HOST,
     port: mqttPortOf(settings),
@@ -89,6 +98,8 @@ export function mqttProviders(
     withShadowTopics: settings.AWS_SHADOW_TOPICS === 'on',
     maxRequestBytes: settings.MAX_REQUEST_BYTES,
     maxConnectionCount: settings.MAX_MQTT_CONNECTION_COUNT,
+    maxAddressCount: settings.MAX_CONNECTIONS_PER_ADDRESS_COUNT,
+    maxCallerCount: settings.MAX_MQTT_CONNECTIONS_PER_CALLER_COUNT,
     stallMs: settings.FOLLOWER_STALL_MS,
   };
   return [
@@ -99,7 +110,10 @@ export function mqttProviders(
         if (!isOn) return null;
         const certificates = secured?.certificates ?? null;
         const observer = metrics.mqtt;
-        const edge = new MqttEdge({ bus, reader, observer, presence, authenticator, certificates }, options);
+        const edge = new MqttEdge(
+          { bus, reader, observer, presence, authenticator, certificates, limits },
+          options,
+        );
         metrics.mqtt.watch(() => edge.connectionCount);
         return { edge, options, presence, isAsked: settings.MQTT === 'on' || isMqttTls(settings), logger };
       },

@@ -123,6 +123,8 @@ export class Settings {
   @IsOptional() @Whole(0, 65535) MQTT_PORT?: number;
   /** The most MQTT connections that are open at once. */
   @Whole(1, 1_000_000) MAX_MQTT_CONNECTION_COUNT: number = 10_000;
+  /** Those of one caller that is known; 0: without bounds. */
+  @Whole(0, 1_000_000) MAX_MQTT_CONNECTIONS_PER_CALLER_COUNT: number = 1000;
   /** `mqtt://…` or `mqtts://…` of a broker that the service is a client of. Absent: of none. */
   @IsOptional()
   @ValidateBy({

@@ -17,7 +17,7 @@ export class LimitMetrics implements LimitObserver {
   ) {
     this.refusals = new Counter({
       name: 'replica_limited_total',
-      help: 'Requests, packets and connections that were refused, held up or cut by a limit',
+      help: 'Requests, packets, messages and connections that were refused, held up, dropped or cut by a limit',
       labelNames: ['edge', 'limit'],
       registers: [registry],
     });

@@ -25,7 +25,7 @@ describe('the addresses of AWS IoT Device Shadow', () => {
   });
 
   /** As AWS's own clients send it: as bytes. */
-  function send(method: 'POST' | 'DELETE', path: string, body?: object | string): Promise<Response> {
+  function send(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: object | string): Promise<Response> {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     const headers = { 'content-type': 'application/octet-stream' };
     return fetch(`${service.url}${path}`, { method, ...(body === undefined ? {} : { headers, body: text }) });
@@ -110,6 +110,26 @@ describe('the addresses of AWS IoT Device Shadow', () => {
         expect.stringContaining(message),
       ]);
       expect((JSON.parse(text) as { timestamp: number }).timestamp).toBeLessThan(1e11);
+    }
+    // Before a shadow is looked at, too; at no other address.
+    const large = { state: { reported: { x: 'x'.repeat(200_000) } } };
+    for (const [response, status, type] of [
+      [send('POST', '/things/x/shadow', large), 413, 'RequestEntityTooLargeException'],
+      [send('PUT', '/things/x/shadow', {}), 405, 'MethodNotAllowedException'],
+      [
+        fetch(`${service.url}/things/x/shadow`, {
+          method: 'POST',
+          headers: { 'content-type': 'text/plain' },
+          body: '{}',
+        }),
+        415,
+        'UnsupportedDocumentEncodingException',
+      ],
+      [fetch(`${service.url}/state/x`), 404, null],
+    ] as const) {
+      const answer = await response;
+      expect([answer.status, answer.headers.get('x-amzn-errortype')]).toEqual([status, type]);
+      await answer.text();
     }
     for (const query of ['pageSize=0', 'pageSize=101', 'pageSize=x', 'nextToken=%20']) {
       expect((await rest.get(`/api/things/shadow/ListNamedShadowsForThing/x?${query}`)).status).toBe(400);

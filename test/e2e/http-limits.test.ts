@@ -88,6 +88,10 @@ describe('limits of known callers, by HTTP', () => {
       code: 429,
       message: expect.stringContaining('MAX_REQUESTS_IN_FLIGHT_COUNT'),
     });
+    // AWS's clients know it by its name.
+    const shadow = await client.get('/things/none/shadow', as(panel));
+    expect([shadow.status, shadow.headers.get('x-amzn-errortype')]).toEqual([429, 'ThrottlingException']);
+    expect(refused.headers.get('x-amzn-errortype')).toBeNull();
     // Before its body is asked for, too.
     const socket = await open(service.url);
     socket.send(headOf('late', 10, panel).replace('\r\n\r\n', '\r\nexpect: 100-continue\r\n\r\n'));
@@ -284,7 +288,7 @@ describe('limits of whoever comes, by HTTP', () => {
     expect((await client.report('after', { ok: true })).status).toBe(200);
   });
 
-  it('bounds the connections of one address, and all', async () => {
+  it('bounds the connections of one address, and all; who is silent makes room', async () => {
     // Those of the client that asks for metrics may be open, too.
     const opened = await Promise.all(Array.from({ length: 20 }, () => open(service.url)));
     const ended = (list: readonly RawSocket[]): RawSocket[] => list.filter(({ isClosed }) => isClosed);
@@ -292,6 +296,12 @@ describe('limits of whoever comes, by HTTP', () => {
     expect(ended(opened).every(({ text }) => text === '')).toBe(true);
     const others = await Promise.all(Array.from({ length: 10 }, () => open(service.url, '127.0.0.2')));
     await until('the end of those beyond', () => ended(others).length >= 5);
+    // Those that say nothing go for one that comes later.
+    await until('a place for somebody who speaks', async () => {
+      const socket = await open(service.url, '127.0.0.3');
+      socket.send('GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+      return (await socket.closed()).startsWith('HTTP/1.1 200');
+    });
     for (const socket of [...opened, ...others]) socket.destroy();
     await until('room again', async () => {
       const answer = await client.get('/metrics').catch(() => null);

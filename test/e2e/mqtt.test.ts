@@ -110,6 +110,22 @@ describe('the MQTT edge', () => {
     },
   );
 
+  it('tells a client once what several of its filters match, and its current delta for each', async () => {
+    const filters = ['state/doubled/update/delta', 'state/doubled/#', 'state/+/update/delta'];
+    const client = await connected('doubled');
+    await client.client.subscribeAsync(filters, { qos: 1 });
+    for (const n of [1, 2]) await client.send('state/doubled/update', { state: { desired: { n } } });
+    await client.send('state/doubled/get', '');
+    await client.has(1, 'state/doubled/get/accepted');
+    expect(client.of('state/doubled/update/delta').map(({ version }) => version)).toEqual([1, 2]);
+    await client.leave();
+    const again = await connected('doubled');
+    await again.client.subscribeAsync(filters, { qos: 1 });
+    const [one, other] = await again.has(2, 'state/doubled/update/delta');
+    expect([one?.['state'], other?.['state']]).toEqual([{ n: 2 }, { n: 2 }]);
+    await again.leave();
+  });
+
   it('takes a publish of QoS 2 once', async () => {
     const device = await connected('twice');
     await device.client.publishAsync('state/twice/update', '{"state":{"reported":{"a":1}}}', { qos: 2 });

@@ -45,7 +45,7 @@ export class RawSocket {
   async trickle(bytes: string, pauseMs: number): Promise<void> {
     for (const byte of bytes) {
       if (this.isClosed) return;
-      this.send(byte);
+      this.send(Buffer.from(byte, 'latin1'));
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }

@@ -8,6 +8,8 @@ import { type LimitObserver } from '../../application/ports/limit-observer.js';
 const IDLE_CHECK_MS = 50;
 /** For so long a connection that rests may still send what was answered last. */
 const SENDING_MS = 1000;
+/** What is silent for so long makes room for others where all places are taken. */
+const SILENT_MS = 1000;
 
 export interface ConnectionsOptions {
   /** Connections beyond are ended as they come. */
@@ -33,8 +35,8 @@ interface Stall {
  */
 export class Connections {
   private readonly open = new Set<Socket>();
-  /** By their ends, since with TLS a request has another socket than its connection. */
-  private readonly unused = new Map<string, Socket>();
+  /** Those that have sent no request yet. By their ends, since with TLS a request has another socket than its connection. */
+  private readonly unused = new Map<string, { readonly socket: Socket; readonly since: number }>();
   /** What HTTP is spoken on. */
   private readonly carriers = new Set<Socket>();
   private readonly stalls = new Map<Socket, Stall>();
@@ -58,7 +60,7 @@ export class Connections {
 
   /** Closes what carries no request now, and after so many milliseconds what still does. */
   close(graceMs: number): void {
-    for (const socket of this.unused.values()) socket.destroy();
+    for (const { socket } of this.unused.values()) socket.destroy();
     const { server } = this;
     if (server === null) return;
     const closeIdle = server.closeIdleConnections.bind(server);
@@ -76,7 +78,7 @@ export class Connections {
   private accept(socket: Socket): void {
     const { maxCount, observer } = this.options;
     const address = networkOf(socket.remoteAddress ?? '');
-    const isFull = this.open.size >= maxCount;
+    const isFull = this.open.size >= maxCount && !this.makeRoom();
     if (isFull || !this.addresses.take(address)) {
       observer.limited('http', isFull ? 'connections' : 'address-connections', address);
       socket.destroy();
@@ -84,11 +86,11 @@ export class Connections {
     }
     const ends = endsOf(socket);
     this.open.add(socket);
-    this.unused.set(ends, socket);
+    this.unused.set(ends, { socket, since: performance.now() });
     socket.once('close', () => {
       this.addresses.give(address);
       this.open.delete(socket);
-      if (this.unused.get(ends) === socket) this.unused.delete(ends);
+      if (this.unused.get(ends)?.socket === socket) this.unused.delete(ends);
     });
     if (!(this.server instanceof TlsServer)) this.carry(socket);
   }
@@ -99,6 +101,19 @@ export class Connections {
       this.carriers.delete(socket);
       this.stalls.delete(socket);
     });
+  }
+
+  /** Ends the connection that has been silent for the longest, where that is long. */
+  private makeRoom(): boolean {
+    for (const [ends, { socket, since }] of this.unused) {
+      if (performance.now() - since < SILENT_MS) return false;
+      this.options.observer.limited('http', 'connections', networkOf(socket.remoteAddress ?? ''));
+      socket.destroy();
+      this.open.delete(socket);
+      this.unused.delete(ends);
+      return true;
+    }
+    return false;
   }
 
   private cutStalled(): void {

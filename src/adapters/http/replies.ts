@@ -2,6 +2,7 @@ import { type FastifyReply } from 'fastify';
 import { type ServerResponse } from 'node:http';
 import { type Refusal } from '../../replica/commands.js';
 import { rejectedDocument } from '../../replica/documents.js';
+import { shadowErrorHeaders } from './shadow-errors.js';
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -19,6 +20,7 @@ export function sendDocument(reply: FastifyReply, status: number, document: stri
 export function sendRefusal(reply: FastifyReply, refusal: Refusal, clientToken?: string): void {
   // These can be tried again soon; the client is told when.
   if (refusal.code === 503 || refusal.code === 429) void reply.header('retry-after', '1');
+  void reply.headers(shadowErrorHeaders(reply.request.url, refusal.code));
   sendDocument(reply, refusal.code, rejectedDocument(refusal, Date.now(), clientToken));
 }
 

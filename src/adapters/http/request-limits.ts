@@ -9,6 +9,7 @@ import { type Refusal } from '../../replica/commands.js';
 import { callerOf, isOpen } from './gate.js';
 import { onClose } from './replies.js';
 import { isShort, refuse } from './refuse.js';
+import { shadowErrorHeaders } from './shadow-errors.js';
 
 /** The most header lines of a request. Node itself would pass over those beyond. */
 export const MAX_HEADER_COUNT = 100;
@@ -112,8 +113,10 @@ export class RequestLimits {
     retryAfterSeconds?: number,
   ): void {
     this.options.observer.limited('http', limit, whoAsks(request));
-    const headers: Record<string, string> =
-      retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
+    const headers = {
+      ...shadowErrorHeaders(request.url, refusal.code),
+      ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
+    };
     refuse(request, response, refusal, headers, this.options.maxRequestBytes);
   }
 }

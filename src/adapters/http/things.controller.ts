@@ -20,21 +20,8 @@ import { UpdateRequest } from './documents.openapi.js';
 import { FleetAnswers } from './fleet-answers.js';
 import { ApiRefusals, SHADOW_QUERY, THING_PARAM } from './parameters.openapi.js';
 import { sendDocument, sendRefusal } from './replies.js';
+import { shadowErrorHeaders } from './shadow-errors.js';
 import { CLOCK } from './tokens.js';
-
-/** What AWS's clients know an error by. */
-const ERROR_TYPES: Readonly<Record<number, string>> = {
-  400: 'InvalidRequestException',
-  401: 'UnauthorizedException',
-  403: 'UnauthorizedException',
-  404: 'ResourceNotFoundException',
-  409: 'ConflictException',
-  413: 'RequestEntityTooLargeException',
-  415: 'UnsupportedDocumentEncodingException',
-  429: 'ThrottlingException',
-  503: 'ServiceUnavailableException',
-  504: 'ServiceUnavailableException',
-};
 
 const DEFAULT_PAGE_COUNT = 25;
 const MAX_PAGE_COUNT = 100;
@@ -166,7 +153,7 @@ export class ThingsController {
       const document = shadowDocument(`${channel}.${outcome}`, id, value.toString('utf8')) ?? '';
       if (accepted) return sendDocument(reply, 200, document);
       const { code } = JSON.parse(document) as { code: number };
-      void reply.header('x-amzn-errortype', ERROR_TYPES[code] ?? 'InternalFailureException');
+      void reply.headers(shadowErrorHeaders(request.url, code));
       sendDocument(reply, code, document);
     } catch (error) {
       this.refuse(reply, id, this.answers.faultOf(error));
@@ -187,8 +174,8 @@ export class ThingsController {
   }
 
   private refuse(reply: FastifyReply, replicaId: string, refusal: Refusal): void {
-    void reply.header('x-amzn-errortype', ERROR_TYPES[refusal.code] ?? 'InternalFailureException');
     if (refusal.code === 503 || refusal.code === 429) return sendRefusal(reply, refusal);
+    void reply.headers(shadowErrorHeaders(reply.request.url, refusal.code));
     const worded = shadowRefusal(refusal, replicaId);
     const document = rejectedDocument(worded, this.clock());
     sendDocument(reply, refusal.code, shadowDocument('get.rejected', replicaId, document) ?? '');

@@ -14,23 +14,23 @@ export class DeltasOnReturn {
     private readonly observer: Pick<MqttObserver, 'mqttFailed'>,
   ) {}
 
-  /** To be called for each SUBSCRIBE, which may come sooner than {@link resumed}. */
-  subscribed(client: Client, filter: string): void {
-    this.serve(client, filter, !client.connected && !client.clean);
+  /** To be called for each SUBSCRIBE, which may come sooner than {@link resumed}. Resolves when what it asks for was read. */
+  async subscribed(client: Client, filter: string): Promise<void> {
+    await this.serve(client, filter, !client.connected && !client.clean);
   }
 
   /** To be called for a session that is taken up again, with what it had subscribed to. */
   resumed(client: Client, filters: Iterable<string>): void {
-    for (const filter of filters) this.serve(client, filter, true);
+    for (const filter of filters) void this.serve(client, filter, true);
   }
 
   /** @param isFirst whether the same may be asked for once more, by the client's session or by its SUBSCRIBE */
-  private serve(client: Client, filter: string, isFirst: boolean): void {
+  private async serve(client: Client, filter: string, isFirst: boolean): Promise<void> {
     const served = this.served.get(client) ?? new Set();
     this.served.set(client, served);
     if (served.delete(filter)) return;
     if (isFirst) served.add(filter);
-    void this.send(client, filter);
+    await this.send(client, filter);
   }
 
   /** Nothing where a delta comes by meanwhile, which is as late or later. */

@@ -1,9 +1,10 @@
+import { AcksInOrder } from './acks-in-order.js';
+
 const PUBACK = 0x40;
 
-interface Held {
+interface Going {
   readonly packetId: number;
   readonly sent: () => void;
-  mayGo: boolean;
 }
 
 /**
@@ -12,29 +13,25 @@ interface Held {
  * had to be told.
  */
 export class HeldAcks {
-  private held: Held[] = [];
-  private isFlushing = false;
+  private readonly order = new AcksInOrder();
+  private going: Going[] = [];
 
   /** @param write does nothing where the connection is over */
   constructor(private readonly write: (bytes: Buffer) => boolean) {}
 
   /** @returns what is to be called when this one may go; `sent` is called when it was written */
   hold(packetId: number, sent: () => void): () => void {
-    const one: Held = { packetId, sent, mayGo: false };
-    this.held.push(one);
-    return () => {
-      one.mayGo = true;
-      if (this.isFlushing) return;
-      this.isFlushing = true;
-      setImmediate(() => this.flush());
-    };
+    const letGo = this.order.hold();
+    return () => letGo(() => this.send({ packetId, sent }));
+  }
+
+  private send(one: Going): void {
+    if (this.going.push(one) === 1) setImmediate(() => this.flush());
   }
 
   private flush(): void {
-    this.isFlushing = false;
-    const end = this.held.findIndex(({ mayGo }) => !mayGo);
-    const going = this.held.splice(0, end === -1 ? this.held.length : end);
-    if (going.length === 0) return;
+    const { going } = this;
+    this.going = [];
     const bytes = going.flatMap(({ packetId }) => [PUBACK, 2, packetId >> 8, packetId & 0xff]);
     if (!this.write(Buffer.from(bytes))) return;
     for (const { sent } of going) sent();

@@ -13,7 +13,7 @@ import { type CommandTopic } from './topics.js';
 
 const ACTIONS = { get: 'read', delete: 'delete' } as const;
 /** What CONNACK of MQTT 3.1.1 says. */
-const SERVER_UNAVAILABLE = 3;
+export const SERVER_UNAVAILABLE = 3;
 const BAD_CREDENTIALS = 4;
 const NOT_AUTHORIZED = 5;
 
@@ -109,6 +109,6 @@ export class MqttAccess {
   }
 }
 
-function refusalOf(returnCode: number): AuthenticateError {
+export function refusalOf(returnCode: number): AuthenticateError {
   return Object.assign(new Error(`An MQTT client was not let in: ${returnCode}`), { returnCode });
 }

@@ -1,24 +1,24 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { type Duplex } from 'node:stream';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { type ServerTls } from '../../application/ports/server-tls.js';
-import { PacketBound } from './packet-bound.js';
+import { type ConnectionLimits } from './connection-limits.js';
+
+/** How often at the least the system asks a silent client whether it is there. */
+const KEEP_ALIVE_MS = 60_000;
 
 export interface MqttConnectionsOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-  /** A packet that is larger ends its connection. */
-  readonly maxPacketBytes: number;
   /** Connections beyond are ended as they come, those whose TLS handshake is not over counted. */
-  readonly maxConnectionCount: number;
+  readonly limits: Pick<ConnectionLimits, 'admits'>;
   /** How long a handshake of TLS may take. */
   readonly arrivalMs: number;
   /** Null: what comes is MQTT in the clear. */
   readonly tls: ServerTls | null;
 }
 
-/** The TCP port of MQTT: takes connections, by TLS where that is asked for, and bounds what comes by each. */
+/** The TCP port of MQTT: takes connections, by TLS where that is asked for, as far as there may be so many. */
 export class MqttConnections {
   private readonly server: Server;
   private readonly secured: TlsServer | null;
@@ -31,13 +31,13 @@ export class MqttConnections {
    */
   constructor(
     private readonly options: MqttConnectionsOptions,
-    private readonly onConnection: (connection: Duplex) => void,
+    private readonly onConnection: (connection: Socket) => void,
     onFailed: (error: Error) => void,
   ) {
     const { tls, arrivalMs } = options;
     this.server = createServer((socket) => this.accept(socket));
     this.secured = tls === null ? null : createSecured(tls, arrivalMs);
-    this.secured?.on('secureConnection', (socket) => this.hand(socket));
+    this.secured?.on('secureConnection', onConnection);
     this.secured?.on('tlsClientError', (error, socket) => {
       // Node leaves one open whose handshake took too long.
       socket.destroy();
@@ -76,30 +76,19 @@ export class MqttConnections {
   }
 
   private accept(socket: Socket): void {
-    if (this.closed !== null || this.sockets.size >= this.options.maxConnectionCount) {
+    if (this.closed !== null || !this.options.limits.admits(socket, this.sockets.size)) {
       socket.destroy();
       return;
     }
     this.sockets.add(socket);
     socket.once('close', () => this.sockets.delete(socket));
     socket.setNoDelay(true);
-    if (this.secured === null) return this.hand(socket);
+    // A client that asks for no keep-alive may be gone without a word.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    if (this.secured === null) return this.onConnection(socket);
     // What happens to it before it is secured is told by the handshake's own error.
     socket.on('error', () => undefined);
     this.secured.emit('connection', socket);
-  }
-
-  private hand(connection: Duplex): void {
-    const { maxPacketBytes } = this.options;
-    const bound = new PacketBound(maxPacketBytes);
-    const read = connection.read.bind(connection);
-    connection.read = (size?: number): unknown => {
-      const chunk: unknown = read(size);
-      if (!(chunk instanceof Uint8Array) || bound.takes(chunk)) return chunk;
-      connection.destroy(new Error(`A packet is larger than ${maxPacketBytes} bytes`));
-      return null;
-    };
-    this.onConnection(connection);
   }
 }
 

@@ -1,30 +1,26 @@
-import { Aedes, type AuthenticateError, type Client, type PublishPacket, type Subscription } from 'aedes';
+import { Aedes, type AuthenticateError, type Client, type Subscription } from 'aedes';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type InFlight } from '../../application/access/in-flight.js';
 import { identityOf } from '../../application/access/known-caller.js';
-import { type Caller, FORBIDDEN } from '../../application/access/rules.js';
+import { type Rates } from '../../application/access/rates.js';
+import { type Caller } from '../../application/access/rules.js';
 import { type Bus, type OutputMessage } from '../../application/ports/bus.js';
 import { type Authenticator, type CertificateAuthenticator } from '../../application/ports/authenticator.js';
+import { type LimitObserver } from '../../application/ports/limit-observer.js';
 import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
 import { type PresenceRecorder } from '../../application/presence-recorder.js';
 import { type ServerTls } from '../../application/ports/server-tls.js';
 import { type ReadReplica } from '../../application/read-replica.js';
-import { messageOf as textOf } from '../../application/timing.js';
-import { rejectedDocument } from '../../replica/documents.js';
 import { CurrentDeltas } from './current-deltas.js';
 import { DeltasOnReturn, messageOf } from './deltas-on-return.js';
+import { ConnectionLimits } from './connection-limits.js';
+import { DevicePace } from './device-pace.js';
+import { EdgeCommands } from './edge-commands.js';
 import { EdgePresence } from './edge-presence.js';
-import { MqttAccess } from './mqtt-access.js';
+import { MqttAccess, refusalOf, SERVER_UNAVAILABLE } from './mqtt-access.js';
 import { MqttConnections } from './mqtt-connections.js';
 import { Sessions } from './sessions.js';
-import {
-  type CommandTopic,
-  type Dialect,
-  firstOf,
-  MQTT_CHANNELS,
-  type MqttChannel,
-  ShadowTopics,
-  Topics,
-} from './topics.js';
+import { type Dialect, firstOf, MQTT_CHANNELS, type MqttChannel, ShadowTopics, Topics } from './topics.js';
 
 export interface MqttEdgeDependencies {
   readonly bus: Pick<Bus, 'request' | 'listen'>;
@@ -36,6 +32,16 @@ export interface MqttEdgeDependencies {
   readonly authenticator: Authenticator | null;
   /** By client certificates; null: none is asked for. */
   readonly certificates: CertificateAuthenticator | null;
+  readonly limits: MqttLimits;
+}
+
+export interface MqttLimits {
+  /** Requests a second of each caller, and commands a second of each device; null: without bounds. */
+  readonly callerRates: Rates | null;
+  readonly deviceRates: Rates | null;
+  /** What publishes and subscribes may take that are in hand. */
+  readonly inFlight: InFlight;
+  readonly observer: LimitObserver;
 }
 
 export interface MqttEdgeOptions {
@@ -48,9 +54,11 @@ export interface MqttEdgeOptions {
   readonly withShadowTopics: boolean;
   /** A larger command is refused as one; a packet of twice the size ends its connection. */
   readonly maxRequestBytes: number;
-  /** Connections beyond are ended as they come. */
+  /** Connections beyond are ended as they come: of all, of one address, and of one caller. 0 of these: no bounds. */
   readonly maxConnectionCount: number;
-  /** How long a handshake of TLS may take. */
+  readonly maxAddressCount: number;
+  readonly maxCallerCount: number;
+  /** A handshake of TLS, or a packet, that does not come whole for so long ends its connection. */
   readonly arrivalMs: number;
   /** Null: MQTT in the clear. */
   readonly tls: ServerTls | null;
@@ -60,8 +68,6 @@ export interface MqttEdgeOptions {
 
 /** So many topic filters may one client have. */
 const MAX_SUBSCRIPTION_COUNT = 100;
-/** Where a publish goes that nobody is to get: a topic that nobody can subscribe to. */
-const NOWHERE = '$SYS/nowhere';
 const FAILED = 128;
 /** Longer client ids and filters are of no use here, and would be kept with their sessions. */
 const MAX_NAME_CHARACTERS = 1024;
@@ -87,6 +93,7 @@ export class MqttEdge {
   private readonly sessions: Sessions;
   private readonly broker: Aedes;
   private readonly access: MqttAccess | null;
+  private readonly limits: ConnectionLimits;
   private readonly connections: MqttConnections;
   private readonly deltas: CurrentDeltas;
   private readonly returns: DeltasOnReturn;
@@ -108,11 +115,12 @@ export class MqttEdge {
       },
     });
     this.returns = new DeltasOnReturn(this.dialects, this.deltas, dependencies.observer);
+    const { authenticator, certificates, observer, limits } = dependencies;
     this.sessions = new Sessions(
       (clientId) => this.clientOf(clientId) !== undefined,
       options.maxConnectionCount,
+      (clientId) => limits.observer.limited('mqtt', 'unacknowledged', clientId),
     );
-    const { authenticator, certificates, observer } = dependencies;
     const onEnded = (client: Client, caller: Caller): void => observer.mqttEnded(client.id, caller.id);
     this.access =
       authenticator === null && certificates === null
@@ -125,6 +133,11 @@ export class MqttEdge {
       isTakenOver: (client) => ![undefined, client].includes(this.clientOf(client.id)),
       publish: (topic, document) => this.publish(topic, document),
     });
+    this.limits = new ConnectionLimits({ ...options, ...limits });
+    const { dialects, access, sessions, presence } = this;
+    const pace = new DevicePace(limits.deviceRates, limits.observer);
+    const parts = { ...dependencies, dialects, access, sessions, presence, pace, limits: this.limits };
+    const commands = new EdgeCommands(parts);
     this.broker = new Aedes({
       persistence: this.sessions.persistence,
       authenticate: (client, _username, password, done) =>
@@ -133,27 +146,36 @@ export class MqttEdge {
           (error: unknown) => client.conn.destroy(error as Error),
         ),
       drainTimeout: options.stallMs,
+      // It is looked at before a command is done, and for the session, not for the connection.
+      maxInflightInbound: 0,
+      // Behind what looks after it, and tells of it.
+      connectTimeout: 2 * options.arrivalMs,
       // Unbounded: else a few messages that one slow client does not take would hold up those of all others.
       concurrency: 0,
-      authorizePublish: (client, packet, done) => this.take(client, packet, done),
+      authorizePublish: (client, packet, done) => commands.take(client, packet, done),
       authorizeSubscribe: (client, subscription, done) => done(null, this.grant(client, subscription)),
     });
     this.broker.on('subscribe', (subscriptions, client) => {
-      for (const { topic, qos } of subscriptions)
-        if (Number(qos) !== FAILED) this.returns.subscribed(client, topic);
+      const end = this.limits.begin(client, 'subscribe');
+      const granted = subscriptions.filter(({ qos }) => Number(qos) !== FAILED);
+      void Promise.all(granted.map(({ topic }) => this.returns.subscribed(client, topic))).then(end);
     });
     this.broker.on('clientReady', (client) => {
+      this.limits.ready(client);
       this.presence.began(client);
       // What a session had subscribed to before; what a client asks for comes by its own packet.
       if (!client.clean) this.returns.resumed(client, this.sessions.filtersOf(client));
     });
     this.broker.on('unsubscribe', (filters, client) => this.sessions.giveUp(client, filters));
     this.broker.on('clientDisconnect', (client) => this.sessions.end(client));
-    this.broker.on('clientError', (client, error) => this.dependencies.observer.mqttFailed(client.id, error));
-    this.broker.on('connectionError', (_, error) => this.dependencies.observer.mqttFailed(null, error));
+    this.broker.on('clientError', (client, error) => {
+      if (error.message === 'drain timeout') limits.observer.limited('mqtt', 'slow', client.id);
+      observer.mqttFailed(client.id, error);
+    });
+    this.broker.on('connectionError', (_, error) => observer.mqttFailed(null, error));
     this.connections = new MqttConnections(
-      { ...options, maxPacketBytes: 2 * options.maxRequestBytes },
-      (connection) => this.broker.handle(connection),
+      { ...options, limits: this.limits },
+      (connection) => this.limits.take(connection, () => this.broker.handle(connection)),
       (error) => observer.mqttFailed(null, error),
     );
   }
@@ -170,6 +192,7 @@ export class MqttEdge {
   async start(): Promise<number> {
     const { bus } = this.dependencies;
     await this.broker.listen();
+    this.limits.start();
     for (const channel of MQTT_CHANNELS) {
       this.unlisten.push(await bus.listen(channel, (message) => this.tell(channel, message)));
     }
@@ -184,6 +207,7 @@ export class MqttEdge {
     this.connections.close();
     await new Promise<void>((resolve) => this.broker.close(() => resolve()));
     await this.connections.destroy();
+    this.limits.stop();
     await Promise.allSettled(this.unlisten.splice(0).map((end) => end()));
   }
 
@@ -196,52 +220,18 @@ export class MqttEdge {
       return Object.assign(new Error('The client id is too long'), { returnCode: IDENTIFIER_REJECTED });
     const caller = this.access === null ? null : await this.access.admit(client, password);
     if (caller instanceof Error) return caller;
+    const mayEnter = this.limits.enter(client, caller);
+    if (!mayEnter) return refusalOf(SERVER_UNAVAILABLE);
     await this.sessions.begin(client, caller === null ? '' : identityOf(caller));
     return null;
-  }
-
-  /** Takes a publish before the broker acknowledges it; the broker does so when `done` is called without an error. */
-  private take(client: Client | null, packet: PublishPacket, done: (error?: Error | null) => void): void {
-    // A command happens once, and is not kept for those who subscribe later.
-    packet.retain = false;
-    const command = firstOf(this.dialects, (dialect) => dialect.commandOf(packet.topic));
-    if (command === null) {
-      if (!this.presence.isOwn(client, packet.topic)) {
-        this.dependencies.observer.mqttPublished('refused');
-        this.dependencies.observer.mqttRefused(client?.id ?? null, packet.topic);
-      }
-      packet.topic = NOWHERE;
-      return done(null);
-    }
-    const payload = Buffer.from(packet.payload);
-    if (this.access?.mayCommand(client, command, payload) === false) {
-      this.dependencies.observer.mqttPublished('refused');
-      packet.topic = NOWHERE;
-      this.refuse(client, command);
-      return done(null);
-    }
-    const send = (): void => {
-      this.dependencies.bus.request(command.channel, command.deviceId, payload, {}).then(
-        () => {
-          this.dependencies.observer.mqttPublished('taken');
-          void nextTurn().then(() => done(null));
-        },
-        (error: unknown) => {
-          this.dependencies.observer.mqttPublished('failed');
-          done(error instanceof Error ? error : new Error(textOf(error)));
-        },
-      );
-    };
-    if (packet.qos !== 2 || client === null) return send();
-    // Sent again before it was released: it was taken already.
-    void this.sessions.hasTaken(client, packet).then((isTaken) => (isTaken ? done(null) : send()));
   }
 
   private grant(client: Client, subscription: Subscription): Subscription | null {
     const { topic } = subscription;
     const filters = this.sessions.filtersOf(client);
-    const isOneMore = filters.has(topic) || filters.size < MAX_SUBSCRIPTION_COUNT;
-    if (!isOneMore || !this.maySubscribe(client, topic)) {
+    const hasRoom = filters.has(topic) || filters.size < MAX_SUBSCRIPTION_COUNT;
+    if (!hasRoom) this.dependencies.limits.observer.limited('mqtt', 'subscriptions', client.id);
+    if (!hasRoom || !this.maySubscribe(client, topic)) {
       this.sessions.refuse(client, topic);
       return null;
     }
@@ -259,17 +249,6 @@ export class MqttEdge {
       client,
       firstOf(this.dialects, (dialect) => dialect.deviceOf(filter)),
     );
-  }
-
-  /** Tells the client alone that this is not for it: the same for a device that exists and for one that does not. */
-  private refuse(client: Client | null, { channel, deviceId }: CommandTopic): void {
-    const rejected = `${channel}.rejected` as const;
-    for (const dialect of this.dialects) {
-      const document = dialect.documentOf(rejected, deviceId, rejectedDocument(FORBIDDEN, Date.now()));
-      if (document === null) continue;
-      const message = { ...messageOf(dialect.outputTopic(rejected, deviceId), document), qos: 0 } as const;
-      void nextTurn().then(() => client?.publish(message, () => undefined));
-    }
   }
 
   private tell(channel: MqttChannel, { key, value }: OutputMessage): void {

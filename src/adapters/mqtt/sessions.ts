@@ -1,5 +1,6 @@
 import memory from 'aedes-persistence';
 import { type Outgoing, Unacknowledged } from './unacknowledged.js';
+import { Unreleased } from './unreleased.js';
 
 /** Its types do not say that it is a function. */
 const createMemory = memory as unknown as () => { readonly asyncPersistence: Persistence };
@@ -19,14 +20,20 @@ interface Subscriber {
   readonly topic: string;
 }
 
+interface Incoming {
+  readonly messageId?: number | undefined;
+}
+
 /** What is used of the broker's persistence, beside what the broker does. */
 interface Persistence {
   addSubscriptions(client: Named, subscriptions: readonly { readonly topic: string }[]): Promise<void>;
   removeSubscriptions(client: Named, filters: readonly string[]): Promise<void>;
   cleanSubscriptions(client: Named): Promise<void>;
   cleanIncoming(client: Named): Promise<void>;
-  /** Rejects where there is none of this id. */
-  incomingGetPacket(client: object, packet: object): Promise<object>;
+  incomingStorePacket(client: Named, packet: Incoming): Promise<void>;
+  /** These two reject where there is none of this id. */
+  incomingGetPacket(client: Named, packet: Incoming): Promise<Incoming>;
+  incomingDelPacket(client: Named, packet: Incoming): Promise<void>;
   outgoingEnqueue(subscriber: { readonly clientId: string }, packet: Outgoing): Promise<void>;
   outgoingEnqueueCombi(
     subscribers: readonly Subscriber[],
@@ -48,17 +55,23 @@ export class Sessions {
   /** For the broker. */
   readonly persistence = createMemory();
   private readonly store = this.persistence.asyncPersistence;
-  private readonly unacknowledged = new Unacknowledged();
+  private readonly unacknowledged: Unacknowledged;
+  private readonly unreleased = new Unreleased();
   private readonly granted = new WeakMap<Named, Set<string>>();
   /** By client id, whose the session is; those that ended last are at the end. */
   private readonly owners = new Map<string, string>();
 
-  /** @param maxCount of sessions; beyond it those are forgotten whose clients have been away the longest */
+  /**
+   * @param maxCount of sessions; beyond it those are forgotten whose clients have been away the longest
+   * @param onDropped is told of each message that is not kept for its client any more, which has too many
+   */
   constructor(
     private readonly isConnected: (clientId: string) => boolean,
     private readonly maxCount: number,
+    onDropped: (clientId: string) => void,
   ) {
-    const { store, unacknowledged } = this;
+    this.unacknowledged = new Unacknowledged(onDropped);
+    const { store, unacknowledged, unreleased } = this;
     const add = store.addSubscriptions.bind(store);
     store.addSubscriptions = (client, subscriptions) => {
       const { granted } = this;
@@ -67,6 +80,15 @@ export class Sessions {
         subscriptions.filter(({ topic }) => granted.get(client)?.has(topic) === true),
       );
     };
+    store.incomingStorePacket = async ({ id }, { messageId = 0 }) => unreleased.add(id, messageId);
+    store.incomingGetPacket = async ({ id }, packet) => {
+      if (!unreleased.has(id, packet.messageId ?? 0)) throw new Error('There is no such packet');
+      return packet;
+    };
+    store.incomingDelPacket = async ({ id }, { messageId = 0 }) => {
+      if (!unreleased.remove(id, messageId)) throw new Error('There is no such packet');
+    };
+    store.cleanIncoming = async ({ id }) => unreleased.forget(id);
     store.outgoingEnqueue = async ({ clientId }, packet) => unacknowledged.add(clientId, packet);
     store.outgoingEnqueueCombi = async (subscribers, packet) => {
       const isReserved = packet.topic.startsWith('$');
@@ -128,16 +150,18 @@ export class Sessions {
   }
 
   /** Whether a publish of QoS 2 was taken already: it is sent again before it was released. */
-  hasTaken(client: Named, packet: object): Promise<boolean> {
-    return this.store.incomingGetPacket(client, packet).then(
-      () => true,
-      () => false,
-    );
+  hasTaken({ id }: Named, { messageId = 0 }: Incoming): boolean {
+    return this.unreleased.has(id, messageId);
+  }
+
+  /** Whether a client may have one more of QoS 2 that it has not released. */
+  hasRoom({ id }: Named): boolean {
+    return this.unreleased.hasRoom(id);
   }
 
   private async forget(id: string): Promise<void> {
     this.unacknowledged.forget(id);
     await this.store.cleanSubscriptions({ id });
-    await this.store.cleanIncoming({ id });
+    this.unreleased.forget(id);
   }
 }

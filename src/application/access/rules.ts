@@ -105,8 +105,9 @@ export interface Caller {
 }
 
 /** By what callers are told apart, where somebody counts what they do. */
-export function nameOf({ role, id }: Caller): string {
-  return `${role} ${id}`;
+export function nameOf({ role, id, devices }: Caller): string {
+  // A device is one by whatever credentials.
+  return `${role} ${role === 'device' ? devices[0] : id}`;
 }
 
 /** Whether there is anything at all that the caller may do so. */

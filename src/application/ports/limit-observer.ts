@@ -4,7 +4,9 @@ export type Edge = 'http' | 'mqtt';
 /**
  * What was too much. `rate`: requests a second of a caller · `device-rate`: commands a second of a device ·
  * `in-flight`: requests of a caller that wait for their answers · `overload`: of all together · `connections` ·
- * `address-connections`: of one address · `streams` · `caller-streams`: of one caller ·
+ * `address-connections`: of one address · `caller-connections`: of one caller · `subscriptions` of a client ·
+ * `unacknowledged`: messages to a client with a session, of which the oldest is not kept any more · `unreleased`:
+ * publishes of QoS 2 of a client · `streams` · `caller-streams`: of one caller ·
  * `size`: a body, a head, a packet, a name · `slow`: what did not arrive in time, or was not taken.
  */
 export const LIMITS = [
@@ -14,6 +16,10 @@ export const LIMITS = [
   'overload',
   'connections',
   'address-connections',
+  'caller-connections',
+  'subscriptions',
+  'unacknowledged',
+  'unreleased',
   'streams',
   'caller-streams',
   'size',

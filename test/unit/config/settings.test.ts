@@ -46,6 +46,7 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
   MQTT_HOST: '127.0.0.1',
   MQTT_PORT: undefined,
   MAX_MQTT_CONNECTION_COUNT: 10_000,
+  MAX_MQTT_CONNECTIONS_PER_CALLER_COUNT: 1000,
   MQTT_URL: undefined,
   MQTT_SHARED: undefined,
   MQTT_GROUP: undefined,

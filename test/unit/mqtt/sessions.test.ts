@@ -1,6 +1,12 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Sessions } from '../../../src/adapters/mqtt/sessions.js';
-import { type Outgoing } from '../../../src/adapters/mqtt/unacknowledged.js';
+import {
+  MAX_ALL_KEPT_BYTES,
+  MAX_KEPT_BYTES,
+  MAX_KEPT_COUNT,
+  type Outgoing,
+} from '../../../src/adapters/mqtt/unacknowledged.js';
+import { MAX_UNRELEASED_COUNT } from '../../../src/adapters/mqtt/unreleased.js';
 
 interface Client {
   readonly id: string;
@@ -10,10 +16,16 @@ interface Client {
 describe('sessions', () => {
   let connected: Set<string>;
   let sessions: Sessions;
+  let dropped: string[];
 
   beforeEach(() => {
     connected = new Set();
-    sessions = new Sessions((id) => connected.has(id), 2);
+    dropped = [];
+    sessions = new Sessions(
+      (id) => connected.has(id),
+      2,
+      (id) => dropped.push(id),
+    );
   });
 
   const store = (): Sessions['persistence']['asyncPersistence'] => sessions.persistence.asyncPersistence;
@@ -37,8 +49,8 @@ describe('sessions', () => {
 
   let counter = 0;
   /** As the broker does: it looks who is to get it, and numbers it. */
-  async function publish(topic: string): Promise<Outgoing> {
-    const packet = { topic, brokerCounter: ++counter };
+  async function publish(topic: string, payload = Buffer.alloc(0)): Promise<Outgoing> {
+    const packet = { topic, payload, brokerCounter: ++counter };
     const subscribers = await (
       store() as unknown as {
         subscriptionsByTopic(topic: string): Promise<{ clientId: string; topic: string }[]>;
@@ -140,6 +152,84 @@ describe('sessions', () => {
     await store().outgoingUpdate(second, { ...own, messageId: 2 });
     await store().outgoingUpdate(first, { ...packet, messageId: 2 });
     expect(await waiting(second)).toEqual([own.brokerCounter]);
+  });
+
+  describe('keep of what a client does not acknowledge no more than there may be', () => {
+    it('of one, whether it was sent or not, and lose the oldest', async () => {
+      const client = await come('c', ['#']);
+      const packets: Outgoing[] = [];
+      for (let n = 0; n < MAX_KEPT_COUNT + 3; n++) {
+        const packet = await publish('a');
+        packets.push(packet);
+        if (n % 2 === 0) await store().outgoingUpdate(client, { ...packet, messageId: n + 1 });
+      }
+      expect(await waiting(client)).toEqual(packets.slice(3).map(({ brokerCounter }) => brokerCounter));
+      expect(dropped).toEqual(['c', 'c', 'c']);
+      // What is not kept may be acknowledged, or be numbered, all the same; and its number is free for another one.
+      expect(await store().outgoingClearMessageId(client, { messageId: 1 })).toBeUndefined();
+      await store().outgoingUpdate(client, { ...packets[1], messageId: 2 });
+      await store().outgoingUpdate(client, { ...packets[4], messageId: 3 });
+      expect(await store().outgoingClearMessageId(client, { messageId: 3 })).toMatchObject(packets[4] ?? {});
+      expect(await waiting(client)).toHaveLength(MAX_KEPT_COUNT - 1);
+      await publish('a');
+      expect(dropped).toHaveLength(3);
+    });
+
+    it('also of bytes', async () => {
+      const client = await come('c', ['#']);
+      const payload = Buffer.alloc(MAX_KEPT_BYTES / 4);
+      for (let n = 0; n < 10; n++) await publish('a', payload);
+      expect(await waiting(client)).toHaveLength(3);
+      // One alone may be as large as it likes.
+      await publish('a', Buffer.alloc(MAX_KEPT_BYTES));
+      expect(await waiting(client)).toHaveLength(1);
+    });
+
+    it('and when it has gone with them', async () => {
+      const client = await come('c', ['#']);
+      for (let n = 0; n < MAX_KEPT_COUNT; n++) await publish('a');
+      leave(client);
+      for (let n = 0; n < 10; n++) await publish('a');
+      expect([(await waiting(client)).length, dropped.length]).toEqual([MAX_KEPT_COUNT, 0]);
+    });
+
+    it('of all, of whom those lose that have the most', async () => {
+      const few = await come('few', ['few']);
+      await publish('few');
+      const payload = Buffer.alloc(MAX_KEPT_BYTES / 16);
+      const many: Client[] = [];
+      for (let n = 0; n < 8; n++) many.push(await come(`many-${n}`, ['many']));
+      for (let n = 0; n < 15; n++) await publish('many', payload);
+      const counts = await Promise.all(many.map(async (one) => (await waiting(one)).length));
+      const kept = counts.reduce((sum, count) => sum + count);
+      expect(kept * payload.length).toBeLessThanOrEqual(MAX_ALL_KEPT_BYTES);
+      expect(kept * payload.length).toBeGreaterThan(MAX_ALL_KEPT_BYTES / 2);
+      expect(kept + dropped.length).toBe(8 * 15);
+      expect(await waiting(few)).toHaveLength(1);
+      // What ends gives its room back.
+      for (const one of many) await sessions.begin(one, 'another');
+      const before = dropped.length;
+      for (let n = 0; n < 15; n++) await publish('few', payload);
+      expect(dropped.length).toBe(before);
+    });
+  });
+
+  it('know what was taken of QoS 2 until it is released, and how much', async () => {
+    const client = await come('c', []);
+    const take = (messageId: number): Promise<void> => store().incomingStorePacket(client, { messageId });
+    for (let n = 1; n < MAX_UNRELEASED_COUNT; n++) await take(n);
+    expect([sessions.hasTaken(client, { messageId: 7 }), sessions.hasRoom(client)]).toEqual([true, true]);
+    await take(MAX_UNRELEASED_COUNT);
+    expect(sessions.hasRoom(client)).toBe(false);
+    // Also for the same session by another connection.
+    leave(client);
+    const again = await come('c', []);
+    expect(sessions.hasRoom(again)).toBe(false);
+    await store().incomingDelPacket(again, { messageId: 7 });
+    await expect(store().incomingDelPacket(again, { messageId: 7 })).rejects.toThrow('no such packet');
+    expect([sessions.hasTaken(again, { messageId: 7 }), sessions.hasRoom(again)]).toEqual([false, true]);
+    await sessions.begin(again, 'another');
+    expect(sessions.hasTaken(again, { messageId: 8 })).toBe(false);
   });
 
   it('are forgotten beyond their bound, those first whose clients have been away the longest', async () => {
