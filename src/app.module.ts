@@ -278,6 +278,7 @@ function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
     metrics: {
       lag: (topic, partition, messages) => metrics.lagging(topic, partition, messages),
       redelivery: (topic, partition) => metrics.redelivering(topic, partition),
+      damaged: (topic, partition) => metrics.fetchDamaged(topic, partition),
       restart: () => metrics.consumerRestarted(),
     },
   });

@@ -41,6 +41,7 @@ export class Metrics implements Observer {
   private readonly failures: Counter<'step'>;
   private readonly redeliveries: Counter<'topic' | 'partition'>;
   private readonly restarts: Counter;
+  private readonly damaged: Counter<'topic' | 'partition'>;
   private readonly lag: Gauge<'topic' | 'partition'>;
   private readonly accessRefusals: Counter<'code'>;
 
@@ -130,6 +131,12 @@ export class Metrics implements Observer {
       help: 'Consumers that were given up and made anew',
       registers,
     });
+    this.damaged = new Counter({
+      name: 'replica_damaged_fetches_total',
+      help: 'Answers of Kafka with records that fail their checksum; they were asked for again',
+      labelNames: ['topic', 'partition'],
+      registers,
+    });
     this.lag = new Gauge({
       name: 'replica_lag_messages',
       help: 'Messages of a partition that are not yet processed',
@@ -213,6 +220,11 @@ export class Metrics implements Observer {
   /** The consumer was given up, and a new one made. */
   consumerRestarted(): void {
     this.restarts.inc();
+  }
+
+  /** Records came that cannot be what was sent. */
+  fetchDamaged(topic: string, partition: number): void {
+    this.damaged.inc({ topic, partition });
   }
 
   /** How far one partition is behind. */

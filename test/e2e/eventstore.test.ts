@@ -78,7 +78,9 @@ describe('the service on EventStoreDB', () => {
   it('starts while the store is away, and says so', async () => {
     const answer = await rest.get('/health/ready');
     expect(answer.status).toBe(503);
-    const reason = expect.stringMatching(/^event store 127\.0\.0\.1:\d+: .+$/) as unknown;
+    const reason = expect.stringMatching(
+      /^EVENTSTORE_CONNECTION_STRING: event store 127\.0\.0\.1:\d+: .+$/,
+    ) as unknown;
     expect(answer.body).toMatchObject({ error: { eventStore: { status: 'down', reason } } });
     expect((await rest.get('/health/live')).status).toBe(200);
     await until('it logs it', () =>

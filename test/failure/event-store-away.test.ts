@@ -75,7 +75,7 @@ describeWithKafka('while the event store is away, the service on Kafka', (broker
   }
 
   function expectAway(samples: readonly Sample[]): void {
-    const store = new RegExp(`^event store 127\\.0\\.0\\.1:${server.port}: .`);
+    const store = new RegExp(`^EVENTSTORE_CONNECTION_STRING: event store 127\\.0\\.0\\.1:${server.port}: .`);
     for (const { ready, live, reason } of samples) {
       expect({ ready, live }).toEqual({ ready: 503, live: 200 });
       expect(reason).toMatch(store);

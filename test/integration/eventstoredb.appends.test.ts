@@ -149,7 +149,9 @@ describe('appends to EventStoreDB that fails', () => {
     it('says in one line what is wrong, and is good again when the server is back', async () => {
       expect(await at.store.health()).toBeNull();
       await at.server.stop();
-      expect(await at.store.health()).toMatch(/^event store 127\.0\.0\.1:\d+: .+$/);
+      expect(await at.store.health()).toMatch(
+        /^EVENTSTORE_CONNECTION_STRING: event store 127\.0\.0\.1:\d+: .+$/,
+      );
       await at.server.restart();
       while ((await at.store.health()) !== null) await new Promise((resolve) => setTimeout(resolve, 20));
       expect(at.lines.filter((line) => line.startsWith('warn The event store does not'))).toHaveLength(1);
@@ -161,7 +163,7 @@ describe('appends to EventStoreDB that fails', () => {
     it('holds a failed append against the store until one succeeds', async () => {
       at.server.faults.unavailable(1, ['append']);
       expect(brief(await appendOne(at.store, newStream(), -1, newEvents(1)))).toMatch(/^failed/);
-      expect(await at.store.health()).toMatch(/^event store .+$/);
+      expect(await at.store.health()).toMatch(/^EVENTSTORE_CONNECTION_STRING: event store .+$/);
       expect(await at.appendUntilKnown([append(newStream(), -1, newEvent())])).toEqual(['appended 0']);
       expect(await at.store.health()).toBeNull();
     });

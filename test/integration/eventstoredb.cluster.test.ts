@@ -77,7 +77,7 @@ describe('a cluster of EventStoreDB', () => {
   it('is unavailable, and says so, while no node answers', async () => {
     await Promise.all(nodes.map((node) => node.stop()));
     expect(brief(await appendOne(store, newStream(), -1, newEvents(1)))).toBe('failed unavailable');
-    expect(await store.health()).toMatch(/^event store .+: Failed to discover/);
+    expect(await store.health()).toMatch(/^EVENTSTORE_CONNECTION_STRING: event store .+: Failed to discover/);
   });
 });
 
@@ -89,7 +89,7 @@ describe('a connection to EventStoreDB', () => {
     expect(brief(await appendOne(secure, newStream(), -1, newEvents(1)))).toMatch(
       /^failed (unavailable|outcome)/,
     );
-    expect(await secure.health()).toMatch(/^event store .+: .+$/);
+    expect(await secure.health()).toMatch(/^EVENTSTORE_CONNECTION_STRING: event store .+: .+$/);
     await secure.close();
   });
 

@@ -1,3 +1,4 @@
+import { crc32c } from '@node-rs/crc32';
 import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
 
@@ -69,7 +70,7 @@ function varint(value: number): Buffer {
   return Buffer.from([...bytes, left]);
 }
 
-/** A batch in the format v2, as a broker hands it on. Its checksum is not filled in. */
+/** A batch in the format v2, as a broker hands it on. */
 export function batchOf(codec: Codec | null, records: Buffer, count: number, baseOffset = 0): Buffer {
   const body = codec === null ? records : compressed(codec, records);
   const head = Buffer.alloc(61);
@@ -82,5 +83,7 @@ export function batchOf(codec: Codec | null, records: Buffer, count: number, bas
   head.writeBigInt64BE(1_700_000_000_000n, 35);
   head.writeBigInt64BE(-1n, 43);
   head.writeInt32BE(count, 57);
-  return Buffer.concat([head, body]);
+  const batch = Buffer.concat([head, body]);
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
+  return batch;
 }

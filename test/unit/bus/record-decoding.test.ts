@@ -1,13 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { crc32c } from '@node-rs/crc32';
 import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
+import { decodeFetch } from '../../../src/adapters/bus/kafka/fetch-decoder.js';
 import {
   decodeBatches,
   FetchBudget,
+  type BatchDoubt,
   UNREADABLE_BATCH,
   UNREADABLE_RECORD,
 } from '../../../src/adapters/bus/kafka/record-batch-decoder.js';
+import { watchDoubts, type Doubt } from '../../../src/adapters/bus/kafka/record-doubts.js';
 import { batchOf, leastRecords, recordOf } from '../../support/bombs.js';
 
 const load = createRequire(import.meta.url);
@@ -51,6 +55,12 @@ async function encoded(all: readonly (Parts & { timestampDelta: number })[], bas
   return batch.buffer;
 }
 
+/** As the producer would have sent it. */
+function withChecksum(batch: Buffer): Buffer {
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
+  return batch;
+}
+
 const one = [{ key: Buffer.from('lamp'), value: Buffer.from('{}'), headers: {}, timestampDelta: 0 }];
 
 describe('The decoder of record batches', () => {
@@ -78,6 +88,7 @@ describe('The decoder of record batches', () => {
   it('makes one record without a key of a batch in a codec that nobody knows, at its last offset', async () => {
     const batch = await encoded([...one, ...one, ...one], 100);
     batch.writeInt16BE(7, 21);
+    withChecksum(batch);
     const [record, ...rest] = await decodeBatches(Buffer.concat([batch, await encoded(one, 103)]));
     expect(record).toMatchObject({ key: null, offset: '102', isControlRecord: false });
     expect(record?.value?.equals(batch)).toBe(true);
@@ -171,7 +182,7 @@ describe('The decoder of record batches', () => {
     for (const length of [0, 2, 10, 126]) {
       const batch = await encoded(one, 5);
       batch[61] = length;
-      const [record] = await decodeBatches(batch);
+      const [record] = await decodeBatches(withChecksum(batch));
       expect(record?.headers).toHaveProperty(UNREADABLE_BATCH);
     }
   });
@@ -191,6 +202,7 @@ describe('The decoder of record batches', () => {
     const batch = await encoded([{ key: null, value: null, headers, timestampDelta: 0 }]);
     // kafkajs cannot send such a header: the length of the first value, 0, becomes -1.
     batch[batch.indexOf('none') + 4] = 1;
+    withChecksum(batch);
     const [record] = await decodeBatches(batch);
     expect(record?.headers['none']).toBeNull();
     expect(record?.headers['empty']).toEqual(Buffer.alloc(0));
@@ -202,7 +214,150 @@ describe('The decoder of record batches', () => {
     const batch = Buffer.concat([plain.subarray(0, 61), body]);
     batch.writeInt32BE(batch.length - 12, 8);
     batch.writeInt16BE(1, 21);
-    const [record] = await decodeBatches(batch);
+    const [record] = await decodeBatches(withChecksum(batch));
     expect(record?.value?.toString()).toBe('{}');
+  });
+});
+
+describe('Records that were changed on their way', () => {
+  const value = (text: string): (typeof one)[number] => ({
+    key: Buffer.from('lamp'),
+    value: Buffer.from(text),
+    headers: { 'message-id': Buffer.from('m') },
+    timestampDelta: 1,
+  });
+
+  it('are never taken for what was sent, whichever bit is another one', async () => {
+    const sent = Buffer.concat([
+      await encoded([value('a'), value('b')], 100),
+      await encoded([value('c')], 102),
+    ]);
+    const right = await decodeBatches(sent);
+    expect(right.map(({ value: text }) => String(text))).toEqual(['a', 'b', 'c']);
+    for (let bit = 0; bit < 8 * sent.length; bit++) {
+      const came = Buffer.from(sent);
+      const at = bit >> 3;
+      came[at] = (came[at] ?? 0) ^ (1 << (bit & 7));
+      const doubts: BatchDoubt[] = [];
+      const taken = await decodeBatches(came, 100, undefined, (doubt) => {
+        doubts.push(doubt);
+        return false;
+      });
+      // What is left out is asked for again.
+      expect(taken).toEqual(right.slice(0, taken.length));
+      if (doubts.length > 0) expect(taken.length).toBeLessThan(3);
+    }
+  });
+
+  it('become one record where they stand so in the log, and the next ones follow', async () => {
+    const damaged = await encoded([value('a'), value('b'), value('c')], 7);
+    const at = damaged.indexOf('a') + 1;
+    damaged[at] = (damaged[at] ?? 0) ^ 1;
+    // Nothing in it can be relied on, not even how many they are.
+    damaged.writeInt32BE(1_000_000, 23);
+    const [record, ...rest] = await decodeBatches(Buffer.concat([damaged, await encoded(one, 10)]));
+    expect(record).toMatchObject({ key: null, value: damaged, offset: '9' });
+    expect(String(record?.headers[UNREADABLE_BATCH])).toBe('the records fail their checksum');
+    expect(rest.map(({ offset }) => offset)).toEqual(['10']);
+    expect((await decodeBatches(damaged)).map(({ offset }) => offset)).toEqual(['9']);
+  });
+});
+
+describe('An answer to a fetch', () => {
+  const asked = (fetchOffset: number) => ({
+    topics: [{ topic: 'state.update', partitions: [{ partition: 3, fetchOffset: String(fetchOffset) }] }],
+  });
+
+  function answer(records: Buffer, partition = 3, topic = 'state.update'): Buffer {
+    const name = Buffer.from(topic);
+    const bytes = Buffer.alloc(14 + 2 + name.length + 4 + 4 + 2 + 24 + 4 + 4 + 4);
+    bytes.writeInt32BE(1, 10);
+    let at = bytes.writeInt16BE(name.length, 14);
+    at += name.copy(bytes, at);
+    at = bytes.writeInt32BE(1, at);
+    at = bytes.writeInt32BE(partition, at);
+    at = bytes.writeInt16BE(0, at) + 24;
+    at = bytes.writeInt32BE(-1, bytes.writeInt32BE(-1, at));
+    bytes.writeInt32BE(records.length, at);
+    return Buffer.concat([bytes, records]);
+  }
+
+  async function offsetsOf(raw: Buffer, from: number): Promise<string[]> {
+    const { responses } = (await decodeFetch(raw, asked(from))) as {
+      responses: { partitions: { messages: { offset: string }[] }[] }[];
+    };
+    return responses.flatMap(({ partitions }) =>
+      partitions.flatMap(({ messages }) => messages.map(({ offset }) => offset)),
+    );
+  }
+
+  async function doubtsOf(work: () => Promise<void>): Promise<Doubt[]> {
+    const doubts: Doubt[] = [];
+    const unwatch = watchDoubts((doubt) => doubts.push(doubt));
+    await work();
+    unwatch();
+    return doubts;
+  }
+
+  it('is taken at once where it begins at the offset that was asked for', async () => {
+    const records = Buffer.concat([await encoded(one, 5), await encoded(one, 6)]);
+    const doubts = await doubtsOf(async () => {
+      expect(await offsetsOf(answer(records), 5)).toEqual(['5', '6']);
+    });
+    expect(doubts).toEqual([]);
+  });
+
+  it.each([
+    ['amid the records of a batch', 'overlap', async () => encoded([...one, ...one], 4)],
+    ['before what is missing in the log', 'gap', async () => encoded([...one, ...one], 8)],
+  ] as const)('is asked for once more where it begins %s', async (_, kind, records) => {
+    const raw = answer(await records());
+    const offset = kind === 'gap' ? 8 : 4;
+    const taken = kind === 'gap' ? ['8', '9'] : ['5'];
+    const doubts = await doubtsOf(async () => {
+      expect(await offsetsOf(raw, 5)).toEqual([]);
+      expect(await offsetsOf(raw, 5)).toEqual(taken);
+    });
+    expect(doubts).toMatchObject([
+      { kind, offset, topic: 'state.update', partition: 3, isConfirmed: false },
+      { kind, isConfirmed: true },
+    ]);
+  });
+
+  it('is asked for until it comes intact, or twice the same', async () => {
+    const intact = await encoded([...one, ...one], 5);
+    const flipped = (bit: number): Buffer => {
+      const bytes = Buffer.from(intact);
+      bytes[70] = (bytes[70] ?? 0) ^ (1 << bit);
+      return answer(Buffer.concat([bytes]));
+    };
+    for (const bit of [0, 1, 2]) expect(await offsetsOf(flipped(bit), 5)).toEqual([]);
+    expect(await offsetsOf(answer(intact), 5)).toEqual(['5', '6']);
+    // What was intact in between makes it a new doubt.
+    expect(await offsetsOf(flipped(2), 5)).toEqual([]);
+    expect(await offsetsOf(flipped(2), 5)).toEqual(['6']);
+  });
+
+  it('is gone on from where nothing but empty batches lies between two gaps, as a compacted log may have it', async () => {
+    const empty = (await encoded(one, 8)).subarray(0, 61);
+    empty.writeInt32BE(empty.length - 12, 8);
+    empty.writeInt32BE(0, 57);
+    const raw = answer(Buffer.concat([withChecksum(empty), await encoded(one, 11)]));
+    expect(await offsetsOf(raw, 5)).toEqual([]);
+    expect(await offsetsOf(raw, 5)).toEqual([]);
+    expect(await offsetsOf(raw, 5)).toEqual(['11']);
+  });
+
+  it('says nothing of a partition that was not asked for, nor of another topic', async () => {
+    const records = await encoded(one, 5);
+    expect(await offsetsOf(answer(records, 4), 5)).toEqual([]);
+    expect(await offsetsOf(answer(records, 3, 'state.updatE'), 5)).toEqual([]);
+  });
+
+  it('is not read as one of an old broker for a flipped bit of its format', async () => {
+    const records = await encoded(one, 5);
+    records[16] = 0;
+    expect(await offsetsOf(answer(records), 5)).toEqual([]);
+    expect(await decodeFetch(answer(records), asked(5))).toBeNull();
   });
 });

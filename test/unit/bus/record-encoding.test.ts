@@ -1,7 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { createRequire } from 'node:module';
-import { crc32c } from '../../../src/adapters/bus/kafka/crc32c.js';
+import { crc32c } from '@node-rs/crc32';
 import { installEncoder } from '../../../src/adapters/bus/kafka/encoder.js';
 import {
   encoderPrototype,
@@ -55,11 +55,10 @@ describe('encoding records for Kafka', () => {
     expect(crc32c(Buffer.alloc(32))).toBe(0x8a9136aa);
   });
 
-  it('has the checksums that kafkajs computes, from any start', () => {
+  it('has the checksums that kafkajs computes', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(20), (array, start) => {
-        const buffer = Buffer.from(array);
-        expect(crc32c(buffer, start)).toBe(slowCrc(buffer.subarray(start)));
+      fc.property(fc.uint8Array({ maxLength: 200 }), (array) => {
+        expect(crc32c(array)).toBe(slowCrc(Buffer.from(array)));
       }),
     );
   });

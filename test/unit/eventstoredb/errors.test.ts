@@ -58,7 +58,7 @@ describe('an error of a call', () => {
       read: ofRead,
       append: ofAppend,
     });
-    expect(read.message).toMatch(/^event store host:2113: .+$/);
+    expect(read.message).toMatch(/^EVENTSTORE_CONNECTION_STRING: event store host:2113: .+$/);
   });
 
   it.each([
@@ -72,6 +72,6 @@ describe('an error of a call', () => {
 
   it('is told in one line', () => {
     const { message } = toEventStoreError(callError(status.UNKNOWN, 'one\r\ntwo\nthree'), 'host:2113');
-    expect(message).toBe('event store host:2113: one two three');
+    expect(message).toBe('EVENTSTORE_CONNECTION_STRING: event store host:2113: one two three');
   });
 });

@@ -8,6 +8,7 @@ import kafkajs, {
 } from 'kafkajs';
 import { settlesWithin } from '../../../application/timing.js';
 import { Sockets } from './sockets.js';
+import { installConnectionGuard } from './connection-guard.js';
 import { installFetchDecoder } from './fetch-decoder.js';
 import { installIdleTimerFix } from './idle-timer.js';
 import { installEncoder } from './encoder.js';
@@ -44,6 +45,7 @@ export interface KafkaClient {
  */
 export function createKafka(options: ResolvedOptions, retry: RetryOptions = RETRY): KafkaClient {
   installIdleTimerFix();
+  installConnectionGuard();
   installEncoder();
   installProduceEncoder();
   installTopicIds();

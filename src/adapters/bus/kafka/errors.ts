@@ -1,5 +1,6 @@
 import { BusError } from '../../../application/ports/bus.js';
 import { messageOf } from '../../../application/timing.js';
+import { NO_ANSWER_OF_KAFKA } from './connection-guard.js';
 
 /** What of kafkajs's errors is looked at. Its classes are matched by name: a wrapped one keeps it, an instance does not. */
 interface KafkaError {
@@ -70,12 +71,22 @@ export function toBusError(error: unknown, brokers: readonly string[]): BusError
     );
   }
   const broker = causes.find((cause) => typeof cause.broker === 'string')?.broker ?? brokers.join(',');
-  const hint = causes.some(({ name }) => name === 'KafkaJSConnectionClosedError')
+  const hint = causes.some(
+    ({ name, code }) => name === 'KafkaJSConnectionClosedError' || code === NO_ANSWER_OF_KAFKA,
+  )
     ? ' (does this listener want KAFKA_TLS or KAFKA_SASL_MECHANISM?)'
     : '';
   return new BusError('unavailable', `KAFKA_BROKERS: cannot reach ${broker}: ${text}${hint}`, {
     cause: error,
   });
+}
+
+const NETWORK = /^KafkaJS(Connection\w*|RequestTimeout|BrokerNotFound|NoBrokerAvailable)/;
+
+/** Why something failed, in one line: with the variable to look at where the brokers could not be reached. */
+export function reasonOf(error: unknown, brokers: readonly string[]): string {
+  const isNetwork = causesOf(error).some(({ name }) => name !== undefined && NETWORK.test(name));
+  return isNetwork ? toBusError(error, brokers).message : oneLine(error);
 }
 
 /** The first cause's message without kafkajs's own words around it. */

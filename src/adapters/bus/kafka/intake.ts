@@ -1,7 +1,8 @@
 import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
 import { Backoff } from '../../../application/backoff.js';
-import { messageOf, pause } from '../../../application/timing.js';
+import { pause } from '../../../application/timing.js';
 import { withAdmin } from './client.js';
+import { reasonOf } from './errors.js';
 import type { ResolvedOptions } from './options.js';
 import { Positions } from './positions.js';
 import { Session } from './session.js';
@@ -62,11 +63,11 @@ export class Intake {
         await Promise.race([session.start(), session.ended]);
         reason = await session.ended;
       } catch (error) {
-        reason = messageOf(error);
+        reason = reasonOf(error, options.brokers);
       }
       if (session.hasJoined) backoff.reset();
       memberId = session.memberId ?? memberId;
-      this.problem = `the intake starts again: ${reason}`;
+      this.problem = `${reason}; the intake starts again`;
       if (!this.stopping.signal.aborted) {
         options.logger.warn({ reason }, 'The consumer ended, starting another');
         options.metrics.restart?.(reason);

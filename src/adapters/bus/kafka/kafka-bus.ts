@@ -15,6 +15,7 @@ import { Intake } from './intake.js';
 import { Listeners } from './listeners.js';
 import { withDefaults, type KafkaBusOptions, type ResolvedOptions } from './options.js';
 import { Publisher } from './publisher.js';
+import { watchDoubts, type Doubt } from './record-doubts.js';
 import { Requests } from './requests.js';
 import { TopicNames } from './topic-names.js';
 import { ensureTopics } from './topics.js';
@@ -34,6 +35,7 @@ class KafkaBus implements Bus {
   private readonly requests: Requests;
   private readonly listeners: Listeners;
   private readonly intake: Intake;
+  private readonly unwatchDoubts: () => void;
   private isConnected = false;
   private stopped: Promise<void> | undefined;
 
@@ -43,6 +45,7 @@ class KafkaBus implements Bus {
     this.requests = new Requests(options, this.names, this.publisher);
     this.listeners = new Listeners(options, this.names);
     this.intake = new Intake(options, this.names);
+    this.unwatchDoubts = watchDoubts((doubt) => this.tell(doubt));
   }
 
   async connect(): Promise<void> {
@@ -148,6 +151,20 @@ class KafkaBus implements Bus {
     await this.intake.stop(this.options.shutdownMs);
     await Promise.all([this.requests.stop(), this.listeners.stop()]);
     await this.publisher.stop();
+    this.unwatchDoubts();
+  }
+
+  private tell({ kind, isConfirmed, ...doubt }: Doubt): void {
+    const { logger, metrics } = this.options;
+    if (!this.names.isOwn(doubt.topic)) return;
+    if (kind === 'records' && !isConfirmed) {
+      metrics.damaged?.(doubt.topic, doubt.partition);
+      logger.warn(doubt, 'Records from Kafka are damaged: asked for again');
+    } else if (kind === 'gap' && isConfirmed) {
+      logger.warn(doubt, 'Records are missing in the log: going on after them');
+    } else {
+      logger.debug(doubt, 'Records from Kafka are not as expected');
+    }
   }
 
   private refuseWhenStopped(): void {

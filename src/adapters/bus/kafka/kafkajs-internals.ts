@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
 
 /*
  * The pieces of kafkajs 2.2.4 that are reached past its public API. The version is pinned; test/unit/bus/kafkajs
@@ -49,6 +50,7 @@ export interface MetadataArguments {
   readonly allowAutoTopicCreation?: boolean;
 }
 
+/** What is asked of a broker by Fetch. */
 export interface FetchArguments {
   readonly topics: readonly {
     readonly topic: string;
@@ -63,11 +65,32 @@ export interface ConsumerGroup {
 }
 
 export interface RequestQueue {
+  readonly inflight: ReadonlyMap<number, unknown>;
+  fulfillRequest(answer: { correlationId: number; payload: Buffer; size: number }): void;
+  maybeThrottle: (this: RequestQueue, milliseconds: number | null) => void;
   throttledUntil: number;
   throttleCheckTimeoutId: NodeJS.Timeout | null;
   pending: readonly unknown[];
   checkPendingRequests(): void;
   scheduleCheckPendingRequests(): void;
+}
+
+export interface Connection {
+  /** `host:port`. */
+  readonly broker: string;
+  readonly socket: Socket | undefined;
+  readonly requestQueue: RequestQueue;
+  /** What of SASL goes on now; its first mechanisms have no frames. */
+  readonly authHandlers: { onSuccess(data: Buffer): void } | null;
+  readonly authExpectResponse: boolean;
+  chunks: Buffer[];
+  bytesBuffered: number;
+  bytesNeeded: number;
+  processData: (this: Connection, data: Buffer) => void;
+  send: (this: Connection, request: object) => Promise<unknown>;
+  isConnected(): boolean;
+  connect: (this: Connection) => Promise<unknown>;
+  disconnect: (this: Connection) => Promise<unknown>;
 }
 
 const load = createRequire(import.meta.url);
@@ -90,6 +113,8 @@ export const metadataV0Response = load('kafkajs/src/protocol/requests/metadata/v
 export const consumerGroupPrototype = (
   load('kafkajs/src/consumer/consumerGroup') as { prototype: ConsumerGroup }
 ).prototype;
+export const connectionPrototype = (load('kafkajs/src/network/connection') as { prototype: Connection })
+  .prototype;
 export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue') as { prototype: RequestQueue })
   .prototype;
 
@@ -121,5 +146,13 @@ export interface ProduceArguments {
       readonly partition: number;
       readonly messages: readonly (RecordParts & { readonly timestamp?: string | number | null })[];
     }[];
+  }[];
+}
+
+/** What it makes of the answer. */
+export interface ProduceAnswer {
+  readonly topics: readonly {
+    readonly topicName: string;
+    readonly partitions: readonly { readonly partition: number }[];
   }[];
 }

@@ -24,6 +24,8 @@ export interface KafkaBusMetrics {
   lag?(topic: string, partition: number, messages: number): void;
   /** A unit of work failed and will be delivered again. */
   redelivery?(topic: string, partition: number): void;
+  /** Records came that cannot be what was sent, and were asked for again. */
+  damaged?(topic: string, partition: number): void;
   /** The consumer was given up and started anew. */
   restart?(reason: string): void;
 }

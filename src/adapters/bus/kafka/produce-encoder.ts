@@ -1,6 +1,11 @@
 import { ROOM_BYTES, withRoom } from './encoder.js';
 import { Slabs } from './slabs.js';
-import { produceDefinition, type EncodedRequest, type ProduceArguments } from './kafkajs-internals.js';
+import {
+  produceDefinition,
+  type EncodedRequest,
+  type ProduceAnswer,
+  type ProduceArguments,
+} from './kafkajs-internals.js';
 import { BATCH_HEADER_BYTES, writeBatchHeader } from './record-batch-encoder.js';
 import { bodySize, varIntSize, writeRecord } from './record-encoder.js';
 
@@ -29,11 +34,13 @@ export function installProduceEncoder(): void {
       let slab: Buffer | undefined;
       const encode = async (): Promise<EncodedRequest> =>
         encodeProduce(options, Date.now(), (bytes) => (slab = slabs.take(bytes)));
-      const decode = (raw: Buffer): Promise<unknown> => {
+      const decode = async (raw: Buffer): Promise<unknown> => {
         // Who was answered has read the request.
         if (slab !== undefined) slabs.giveBack(slab);
         slab = undefined;
-        return api.response.decode(raw);
+        const answer = (await api.response.decode(raw)) as ProduceAnswer;
+        checkAnswer(options, answer);
+        return answer;
       };
       return { request: { ...api.request, encode }, response: { ...api.response, decode } };
     };
@@ -43,6 +50,33 @@ export function installProduceEncoder(): void {
 function isIdempotent({ producerId }: ProduceArguments): boolean {
   if (producerId === undefined || producerId === null) return false;
   return (typeof producerId === 'object' ? producerId.value : BigInt(producerId)) !== -1n;
+}
+
+/**
+ * Throws where the answer is not about what was sent: the numbers of partitions have no checksum, neither on the way
+ * there nor on the way back, and what stands in a wrong partition is not acknowledged.
+ */
+function checkAnswer({ topicData }: ProduceArguments, { topics }: ProduceAnswer): void {
+  const answered = new Set(
+    topics.flatMap(({ topicName, partitions }) =>
+      partitions.map(({ partition }) => `${partition}|${topicName}`),
+    ),
+  );
+  for (const { topic, partitions } of topicData) {
+    for (const { partition } of partitions) {
+      if (!answered.has(`${partition}|${topic}`)) throw new UnansweredError(topic, partition);
+    }
+  }
+}
+
+/** kafkajs sends again what failed in this way. */
+class UnansweredError extends Error {
+  readonly retriable = true;
+
+  constructor(topic: string, partition: number) {
+    super(`the answer says nothing of ${topic}[${partition}]`);
+    this.name = 'UnansweredError';
+  }
 }
 
 /**

@@ -1,6 +1,8 @@
+import { crc32c } from '@node-rs/crc32';
 import { Pacer } from '../../../application/pacing.js';
 import { ByteReader } from './byte-reader.js';
 import { TooMuch } from './codecs.js';
+import type { Doubt } from './record-doubts.js';
 import { MAX_UNFOLDED_BYTES, unfolding } from './unfolding.js';
 
 /** A header that was sent several times holds an array; null: sent without a value. */
@@ -65,8 +67,10 @@ export class FetchBudget {
 
 const BATCH_LENGTH_AT = 8;
 const MAGIC_AT = 16;
+const CHECKSUM_AT = 17;
 const ATTRIBUTES_AT = 21;
 const LAST_OFFSET_DELTA_AT = 23;
+const COUNT_AT = 57;
 const RECORDS_AT = 61;
 const MAGIC = 2;
 const CODEC_MASK = 7;
@@ -79,34 +83,80 @@ export function isFormatV2(batches: Buffer): boolean {
   return batches.length <= MAGIC_AT || batches[MAGIC_AT] === MAGIC;
 }
 
+/** What is wrong with a batch; `signature` is the same for the same bytes alone. */
+export interface BatchDoubt extends Pick<Doubt, 'kind' | 'offset' | 'reason'> {
+  readonly signature: string;
+}
+
+/** True: the batch is to be taken as it is; false: it is left out, with all that follows, and asked for again. */
+export type IsAsStored = (doubt: BatchDoubt) => boolean;
+
 /**
  * The records of consecutive batches from an offset on; the last one may be cut off, since a fetch is bounded in bytes.
- * Those that the budget does not suffice for are left out, from the first one on. A batch that cannot be read becomes
- * one record without a key, whose value is the batch's raw bytes: a fetch that throws would be repeated for ever, and
- * hold its partition up.
+ * Those that the budget does not suffice for are left out, from the first one on. A batch that cannot be read, and
+ * stands so in the log, becomes one record without a key, whose value is the batch's raw bytes: a fetch that throws
+ * would be repeated for ever, and hold its partition up.
+ *
+ * @param isAsStored asked of each batch that cannot be what was sent, or is not the one that is next. Default: they are
+ *   taken as they are
  */
 export async function decodeBatches(
   batches: Buffer,
   from = 0,
   budget = new FetchBudget(),
+  isAsStored: IsAsStored = () => true,
 ): Promise<DecodedRecord[]> {
   const records: DecodedRecord[] = [];
+  let expected = from;
   for (let at = 0; at + RECORDS_AT <= batches.length && !budget.isSpent;) {
     const end = at + BATCH_LENGTH_AT + 4 + batches.readInt32BE(at + BATCH_LENGTH_AT);
     if (end > batches.length || end < at + RECORDS_AT) break;
     const batch = batches.subarray(at, end);
+    const offset = offsetOf(batch);
+    const isStored = (kind: Doubt['kind'], reason: string): boolean =>
+      isAsStored({ kind, offset, reason, signature: `${offset} ${crc32c(batch)}` });
+    if (offset !== expected) {
+      const kind = offset > expected ? 'gap' : 'overlap';
+      if (!isStored(kind, `records from offset ${offset} came, and ${expected} is next`)) break;
+    }
+    const damage = damageOf(batch);
+    if (damage !== null && !isStored('records', damage)) break;
     const before = records.length;
+    const lastOffset = Math.max(from, lastOffsetOf(batch, damage === null, batches.subarray(end)));
     try {
+      if (damage !== null) throw new Error(damage);
       await decodeBatch(batch, from, budget, records);
     } catch (error) {
       records.length = before;
       // There was not room enough for it now.
       if (error instanceof TooMuch && !budget.isWhole) break;
-      records.push(unreadable(batch, error));
+      records.push(unreadable(batch, lastOffset, error));
     }
+    expected = lastOffset + 1;
     at = end;
   }
   return records;
+}
+
+function offsetOf(batch: Buffer): number {
+  return Number(batch.readBigInt64BE(0));
+}
+
+/** Why the bytes of a batch cannot be those that were sent; null: they are. */
+function damageOf(batch: Buffer): string | null {
+  if (batch[MAGIC_AT] !== MAGIC) return `format ${batch[MAGIC_AT]} amid records of format ${MAGIC}`;
+  const isIntact = crc32c(batch.subarray(ATTRIBUTES_AT)) === batch.readUInt32BE(CHECKSUM_AT);
+  return isIntact ? null : 'the records fail their checksum';
+}
+
+/** Of a batch in which nothing can be relied on, not beyond what is known: nothing is to be left out. */
+function lastOffsetOf(batch: Buffer, isIntact: boolean, rest: Buffer): number {
+  const offset = offsetOf(batch);
+  const delta = batch.readInt32BE(LAST_OFFSET_DELTA_AT);
+  if (isIntact) return offset + delta;
+  const next = rest.length >= RECORDS_AT ? offsetOf(rest) : offset;
+  if (next > offset) return next - 1;
+  return offset + Math.max(0, Math.min(delta, batch.readInt32BE(COUNT_AT) - 1));
 }
 
 async function decodeBatch(
@@ -189,9 +239,7 @@ function decodeHeaders(records: ByteReader): RecordHeaders | null {
   return headers;
 }
 
-function unreadable(batch: Buffer, error: unknown): DecodedRecord {
-  const reader = new ByteReader(batch);
-  const lastOffset = reader.int64() + batch.readInt32BE(LAST_OFFSET_DELTA_AT);
+function unreadable(batch: Buffer, lastOffset: number, error: unknown): DecodedRecord {
   const reason = error instanceof Error ? error.message : String(error);
   return {
     magicByte: MAGIC,

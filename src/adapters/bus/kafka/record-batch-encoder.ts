@@ -1,4 +1,4 @@
-import { crc32c } from './crc32c.js';
+import { crc32c } from '@node-rs/crc32';
 
 /* The header of Kafka's record batch format v2. */
 
@@ -32,5 +32,5 @@ export function writeBatchHeader(buf: Buffer, start: number, size: number, heade
   buf.writeInt16BE(0, start + 51);
   buf.writeInt32BE(0, start + 53);
   buf.writeInt32BE(header.count, start + 57);
-  buf.writeUInt32BE(crc32c(buf, start + ATTRIBUTES_AT, end), start + CRC_AT);
+  buf.writeUInt32BE(crc32c(buf.subarray(start + ATTRIBUTES_AT, end)), start + CRC_AT);
 }

@@ -1,10 +1,11 @@
 import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload } from 'kafkajs';
 import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
-import { deferred, messageOf, pause, settlesWithin } from '../../../application/timing.js';
+import { deferred, pause, settlesWithin } from '../../../application/timing.js';
 import { splitIntoUnits } from '../work-units.js';
 import { coPartitionedAssigner } from './assigner.js';
 import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
 import { deliver, type DeliveryContext } from './delivery.js';
+import { reasonOf } from './errors.js';
 import { encodeLog } from './log-lives.js';
 import { rejoinAs } from './membership.js';
 import type { ResolvedOptions } from './options.js';
@@ -20,7 +21,7 @@ const METADATA_MAX_AGE_MS = 60_000;
 const PARTITIONS_AT_ONCE = 2;
 const WATCH_MS = 5_000;
 const CRASH_FOLLOWS_MS = 2_000;
-/** After how long without an answer the broker counts as away; a fetch answers within half a second. */
+/** After how long without an answer the broker counts as away: a fetch, or amid work a heartbeat, is answered sooner. */
 const SILENCE_MS = 10_000;
 /** How much longer than the session's timeout a consumer may show no sign of life. */
 const SILENCE_MARGIN_MS = 15_000;
@@ -100,11 +101,14 @@ export class Session {
 
   /** Why commands are not taken now, in one line; null when they are. */
   health(): string | null {
+    if (this.isOver) return this.problem;
     const silentMs = Date.now() - this.lastSignMs;
-    if (this.problem !== null) return this.problem;
+    if (silentMs >= SILENCE_MS) {
+      const meanwhile = this.problem === null ? '' : `, while ${this.problem}`;
+      return `KAFKA_BROKERS: no answer for ${Math.round(silentMs / 1000)} s${meanwhile}`;
+    }
     const [heldUp] = this.heldUp.values();
-    if (heldUp !== undefined || this.isBusy || silentMs < SILENCE_MS) return heldUp ?? null;
-    return `no answer from Kafka for ${Math.round(silentMs / 1000)} s`;
+    return this.problem ?? heldUp ?? null;
   }
 
   /** Joins the group and begins to consume. Rejects, or ends the session, when it cannot. */
@@ -122,7 +126,7 @@ export class Session {
     consumer.on(consumer.events.REBALANCING, () => {
       this.problem = 'the consumer group rebalances';
     });
-    consumer.on(consumer.events.CRASH, ({ payload }) => this.end(messageOf(payload.error)));
+    consumer.on(consumer.events.CRASH, ({ payload }) => this.end(this.why(payload.error)));
     // A crash stops the consumer too, and is told after the stop, with the reason.
     consumer.on(
       consumer.events.STOP,
@@ -161,6 +165,12 @@ export class Session {
     this.client.cutConnections();
   }
 
+  /** @param what what failed; default: the error itself says so */
+  private why(error: unknown, what?: string): string {
+    const reason = reasonOf(error, this.context.options.brokers);
+    return what === undefined || reason.startsWith('KAFKA_') ? reason : `${what}: ${reason}`;
+  }
+
   private get isOver(): boolean {
     return this.over.signal.aborted;
   }
@@ -181,7 +191,7 @@ export class Session {
   private place(): void {
     const generation = this.generation;
     this.placed = this.findPlaces(generation).catch((error: unknown) => {
-      if (generation === this.generation) this.end(`cannot find the committed offsets: ${messageOf(error)}`);
+      if (generation === this.generation) this.end(this.why(error, 'cannot find the committed offsets'));
     });
   }
 
@@ -301,7 +311,7 @@ export class Session {
       if (!isCurrent) this.end('a command topic was made anew');
       return isCurrent && generation === this.generation;
     } catch (error) {
-      this.end(`a command topic is missing, or cannot be looked at: ${messageOf(error)}`);
+      this.end(this.why(error, 'a command topic is missing, or cannot be looked at'));
       return false;
     }
   }

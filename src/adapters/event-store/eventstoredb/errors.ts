@@ -78,7 +78,7 @@ export function storeError(
   reason: string,
   cause?: unknown,
 ): EventStoreError {
-  return new EventStoreError(code, `event store ${place}: ${reason}`, { cause });
+  return new EventStoreError(code, `${VARIABLE}: event store ${place}: ${reason}`, { cause });
 }
 
 /** The same error for an append that was under way: unless it never left, it may have been recorded. */
