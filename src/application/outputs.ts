@@ -160,10 +160,13 @@ function echoed(message: CommandMessage): Record<string, string | Buffer> {
   return headers;
 }
 
+/** The last moment of JavaScript's dates; a producer may write any time into its records. */
+const LAST_DATE_MS = 8_640_000_000_000_000;
+
 /**
- * The time of a refusal: that of its record, so that it is the same when the record is read again, but never in the
- * future and never before the device's last event.
+ * The time of a refusal: that of its record, whatever this process's clock says, so that it is the same when the record is
+ * read again; but never before the device's last event, and one that a date can show.
  */
-export function refusalTime(position: SourcePosition, now: number, lastEvent: number): number {
-  return Math.max(Math.min(position.timestamp, now), lastEvent, 0);
+export function refusalTime(position: SourcePosition, lastEvent: number): number {
+  return Math.max(Math.min(position.timestamp, LAST_DATE_MS), lastEvent, 0);
 }

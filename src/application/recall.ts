@@ -10,11 +10,14 @@ import { readCommands, type Replicas, type StoredCommand } from './replicas.js';
 
 export type IncomingCommand = Extract<Incoming, { kind: 'command' }>;
 
-/** What a command was answered the first time; `unknown`: it was not decided before, as far as the history tells. */
+/**
+ * What a command was answered the first time; `unknown`: the history does not tell. Where it tells that the command was
+ * decided, `lastEvent` is the time of the device's last event then.
+ */
 export type Recalled =
   | { readonly kind: 'accepted'; readonly response: Response }
   | { readonly kind: 'refused'; readonly refusal: Refusal; readonly lastEvent: number }
-  | { readonly kind: 'unknown' };
+  | { readonly kind: 'unknown'; readonly lastEvent?: number };
 
 const UNKNOWN: Recalled = { kind: 'unknown' };
 
@@ -74,11 +77,62 @@ export async function recall(
       search.answer = answer;
     }
   }
+  const contradicted = searches.filter(
+    ({ answer }) => answer.kind === 'unknown' && answer.lastEvent !== undefined,
+  );
+  if (contradicted.length > 0) await findRefusals(store, replicas, deviceId, contradicted, options);
   const answers = searches.map(({ command, answer, byId }) => {
-    const isRepeat = answer === UNKNOWN && recogniseById(replica, command.origin).kind === 'repeat';
+    const isRepeat = answer.kind === 'unknown' && recogniseById(replica, command.origin).kind === 'repeat';
     return isRepeat ? (byId ?? UNKNOWN) : answer;
   });
   return { answers, replica };
+}
+
+/**
+ * Commands that were decided and left no trace were refused, or changed nothing. Where they would be recorded on the
+ * state just before the next command of their partition, others had changed it meanwhile: an earlier state is looked
+ * for on which they would not, the latest that was there when the record was sent, else the first one after that. To
+ * decide them on the state of now would let them overtake what came after them.
+ */
+async function findRefusals(
+  store: EventStore,
+  replicas: Pick<Replicas, 'start'>,
+  deviceId: string,
+  searches: readonly Search[],
+  options: DecideOptions,
+): Promise<void> {
+  const replica = await replicas.start(deviceId, {
+    fits: (candidate) =>
+      searches.every(
+        ({ command }) =>
+          isUnknownTo(candidate, command) && candidate.timestamp <= command.origin.source.timestamp,
+      ),
+  });
+  let open = searches;
+  const found = new Map<Search, Recalled>();
+  const look = (): void => {
+    for (const search of open) {
+      const wasThere = replica.timestamp <= search.command.origin.source.timestamp;
+      if (found.has(search) && !wasThere) continue;
+      const answer = decideAgain(replica, search, options);
+      if (answer.kind !== 'unknown') found.set(search, answer);
+    }
+  };
+  look();
+  for await (const stored of readCommands(store, deviceId, replica.revision + 1)) {
+    const { source } = stored.origin;
+    const ofLog = open.filter(({ command }) => logOf(command.origin.source) === logOf(source));
+    const decided = new Set(ofLog.filter((search) => offsetOf(search) < source.offset));
+    open = open.filter((search) => !decided.has(search));
+    if (open.length === 0) break;
+    // What came before it in its partition was decided before it.
+    for (const search of ofLog) if (!decided.has(search)) found.delete(search);
+    stored.events.forEach((event, index) =>
+      evolve(replica, event, stored.origin, stored.firstRevision + index),
+    );
+    look();
+  }
+  for (const [search, answer] of found) search.answer = answer;
 }
 
 /**
@@ -178,6 +232,5 @@ function decideAgain(replica: Replica, { command, byId }: Search, options: Decid
   if (decision.events.length === 0 && content.kind === 'update') {
     return { kind: 'accepted', response: respondUnchanged(replica, content) };
   }
-  // It would be recorded, and was not: the limits were others then. Nothing was answered that could be repeated.
-  return UNKNOWN;
+  return { kind: 'unknown', lastEvent };
 }

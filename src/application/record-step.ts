@@ -151,7 +151,8 @@ export class RecordStep {
         continue;
       }
       if (item.isTooLarge) {
-        this.refuse(item, replica.timestamp, TOO_LARGE);
+        const then = item.recalled?.kind === 'unknown' ? item.recalled.lastEvent : undefined;
+        this.refuse(item, then ?? replica.timestamp, TOO_LARGE);
         continue;
       }
       const decision = decide(replica, content, clock(), options);
@@ -228,11 +229,11 @@ export class RecordStep {
 
   private refuse(item: Item, lastEvent: number, refusal: Refusal): void {
     const { message, deviceId, origin, content } = item.command;
-    const { outputs, clock, observer } = this.deps;
+    const { outputs, observer } = this.deps;
     const { topic, partition, offset } = message.position;
     item.outcome = String(refusal.code);
     item.messages.length = 0;
-    const timestamp = refusalTime(message.position, clock(), lastEvent);
+    const timestamp = refusalTime(message.position, lastEvent);
     // A refusal is remembered by nobody: each send of a message id has its own, and so must its id be.
     const id =
       origin.messageId === undefined

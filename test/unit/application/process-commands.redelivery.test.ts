@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { CommandLog, FIRST_TIMESTAMP, underNewLog } from '../../support/command-log.js';
 import { type Message } from '../../../src/application/outputs.js';
 import { answers, commandIds, exact, header, recorded } from '../../support/outputs.js';
-import { type ProcessSettings, ReplicaProcess } from '../../support/replica-process.js';
+import { type ProcessSettings, ReplicaProcess, steppingClock } from '../../support/replica-process.js';
 
 const temp = (value: number, extra: object = {}) => ({ state: { reported: { temp: value } }, ...extra });
 
@@ -265,6 +265,73 @@ describe('a delete', () => {
 
     expect((await service.restarted().deliver(deletes.batch())).map(exact)).toEqual(first.map(exact));
     expect((await service.reader.get('a'))?.version).toBe(2);
+  });
+});
+
+describe('a refused command that comes again', () => {
+  it.each([undefined, 1])(
+    'is not done later, whatever was made and deleted since (snapshots: %s)',
+    async (count) => {
+      const settings = count === undefined ? {} : { snapshotEveryCount: count };
+      const service = new ReplicaProcess(settings);
+      const updates = new CommandLog();
+      const deletes = new CommandLog('delete');
+      deletes.send('a', null);
+      const first = await service.deliver(deletes.batch());
+      updates.send('a', temp(1));
+      await service.deliver(updates.batch());
+      deletes.send('a', null);
+      first.push(...(await service.deliver(deletes.batch(1))));
+      updates.send('a', temp(2));
+      await service.deliver(updates.batch(1));
+      await service.snapshots?.flush();
+
+      const again = await service.restarted(settings).deliver(deletes.batch());
+
+      expect(answers(first)).toEqual(['a delete.rejected 404', 'a delete.accepted 1']);
+      expect(again.map(exact)).toEqual(first.map(exact));
+      expect((await service.reader.get('a'))?.version).toBe(2);
+    },
+  );
+
+  it('is refused at the same time by processes whose clocks differ, and lag behind its sender', async () => {
+    const log = new CommandLog();
+    log.send('a', temp(1, { version: 5 }));
+    log.send('a', 'no JSON');
+    const slow = { clock: steppingClock(FIRST_TIMESTAMP - 5000) };
+    const service = new ReplicaProcess(slow);
+
+    const first = await service.deliver(log.batch());
+    const again = await service
+      .restarted({ clock: steppingClock(FIRST_TIMESTAMP - 100) })
+      .deliver(log.batch());
+
+    expect(again.map(exact)).toEqual(first.map(exact));
+  });
+
+  it('is refused at a time that a date can show, whatever its record says', async () => {
+    const log = new CommandLog('update', 'first-life', 9_000_000_000_000_000_000);
+    log.send('a', 'no JSON');
+
+    const [refusal] = (await new ReplicaProcess({}).deliver(log.batch())) as [Message];
+
+    expect(JSON.parse(String(refusal?.value))).toMatchObject({ code: 400, timestamp: 8_640_000_000_000_000 });
+    expect(header(refusal, 'ce_time')).toBe('+275760-09-13T00:00:00.000Z');
+  });
+
+  it('is refused at the same time where the event store did not take it', async () => {
+    const settings = { maxAppendBytes: 1000 };
+    const log = new CommandLog();
+    log.send('a', temp(1));
+    log.send('a', { state: { reported: { x: 'x'.repeat(1000) } } });
+    log.send('a', temp(2));
+    const service = new ReplicaProcess(settings);
+    const first = await service.deliver(log.batch());
+    expect(answers(first)).toEqual(['a update.accepted 1', 'a update.rejected 413', 'a update.accepted 2']);
+
+    const again = await service.restarted(settings).deliver(log.batch());
+
+    expect(again.map(exact)).toEqual(first.map(exact));
   });
 });
 
