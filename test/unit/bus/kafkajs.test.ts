@@ -1,21 +1,32 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import kafkajs from 'kafkajs';
+import { createRequire } from 'node:module';
 import { causesOf, isKafkaError, toBusError } from '../../../src/adapters/bus/kafka/errors.js';
 import { installIdleTimerFix } from '../../../src/adapters/bus/kafka/idle-timer.js';
 import {
   consumerGroupPrototype,
   metadataDefinition,
   requestQueuePrototype,
+  runnerPrototype,
 } from '../../../src/adapters/bus/kafka/kafkajs-internals.js';
 import { KeyPartitioner } from '../../../src/adapters/bus/kafka/partitioner.js';
+import { installStoppedFetchers } from '../../../src/adapters/bus/kafka/stopped-fetchers.js';
 import { installTopicIds } from '../../../src/adapters/bus/kafka/topic-ids.js';
+import { deferred, settlesWithin } from '../../../src/application/timing.js';
+
+const load = createRequire(import.meta.url);
+const RunnerClass = load('kafkajs/src/consumer/runner') as new (options: object) => {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+};
 
 describe('The inside of kafkajs 2.2.4 that is reached into', () => {
   it('has a request queue that schedules checks, a consumer group that connects, and Metadata up to version 6', () => {
     expect(typeof requestQueuePrototype.scheduleCheckPendingRequests).toBe('function');
     expect(typeof requestQueuePrototype.checkPendingRequests).toBe('function');
     expect(typeof consumerGroupPrototype.connect).toBe('function');
+    expect(typeof runnerPrototype.fetch).toBe('function');
     expect(metadataDefinition.versions.filter((version) => Number(version) < 10).at(-1)).toBe('6');
   });
 
@@ -45,6 +56,50 @@ describe('The inside of kafkajs 2.2.4 that is reached into', () => {
     queue.scheduleCheckPendingRequests();
     expect(queue.throttleCheckTimeoutId).not.toBeNull();
     clearTimeout(queue.throttleCheckTimeoutId ?? undefined);
+  });
+});
+
+describe('A consumer whose fetchers are made anew', () => {
+  it('ends when it is stopped meanwhile', async () => {
+    installStoppedFetchers();
+    const inHand = deferred<void>();
+    const fetching = deferred<void>();
+    let nodeIds = [1, 2];
+    let looks = 0;
+    const silent = { info: () => undefined, debug: () => undefined, namespace: () => silent };
+    const consumerGroup = {
+      connect: async () => undefined,
+      joinAndSync: async () => undefined,
+      heartbeat: async () => undefined,
+      leave: async () => undefined,
+      getNodeIds: () => {
+        // Without an end to it the test itself could not go on.
+        if (++looks > 1000) throw new TypeError('it looks for nodes over and over');
+        return nodeIds;
+      },
+      fetch: async (nodeId: number) => {
+        if (nodeId === 2) await inHand.promise;
+        else await fetching.promise;
+        return [];
+      },
+    };
+    const runner = new RunnerClass({
+      logger: silent,
+      consumerGroup,
+      instrumentationEmitter: { emit: () => undefined },
+      onCrash: () => undefined,
+      retry: { retries: 0 },
+    });
+    await runner.start();
+    // A node's connection is closed: its fetcher ends, and all are to be made anew once the other one has, too.
+    nodeIds = [2];
+    fetching.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    const stopped = runner.stop();
+    inHand.resolve();
+
+    expect(await settlesWithin(stopped, 5000)).toBe(true);
+    expect(looks).toBeLessThan(100);
   });
 });
 

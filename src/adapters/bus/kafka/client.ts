@@ -14,6 +14,7 @@ import { installIdleTimerFix } from './idle-timer.js';
 import { installEncoder } from './encoder.js';
 import { installProduceEncoder } from './produce-encoder.js';
 import type { KafkaSasl, ResolvedOptions } from './options.js';
+import { installStoppedFetchers } from './stopped-fetchers.js';
 import { installTopicIds } from './topic-ids.js';
 import { installCodecs } from './unfolding.js';
 
@@ -51,6 +52,7 @@ export function createKafka(options: ResolvedOptions, retry: RetryOptions = RETR
   installTopicIds();
   installCodecs();
   installFetchDecoder();
+  installStoppedFetchers();
   const sockets = new Sockets();
   const config: KafkaConfig = {
     brokers: [...options.brokers],

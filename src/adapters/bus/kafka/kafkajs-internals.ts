@@ -64,6 +64,12 @@ export interface ConsumerGroup {
   connect: (this: ConsumerGroup) => Promise<void>;
 }
 
+export interface Runner {
+  running: boolean;
+  readonly fetchManager: { stop(): Promise<void> };
+  fetch: (this: Runner, nodeId: number) => Promise<readonly unknown[]>;
+}
+
 export interface RequestQueue {
   readonly inflight: ReadonlyMap<number, unknown>;
   fulfillRequest(answer: { correlationId: number; payload: Buffer; size: number }): void;
@@ -115,6 +121,7 @@ export const consumerGroupPrototype = (
 ).prototype;
 export const connectionPrototype = (load('kafkajs/src/network/connection') as { prototype: Connection })
   .prototype;
+export const runnerPrototype = (load('kafkajs/src/consumer/runner') as { prototype: Runner }).prototype;
 export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue') as { prototype: RequestQueue })
   .prototype;
 
