@@ -18,8 +18,11 @@ import { installStoppedFetchers } from './stopped-fetchers.js';
 import { installTopicIds } from './topic-ids.js';
 import { installCodecs } from './unfolding.js';
 
+/** How kafkajs tries again, in milliseconds, with all that decides it. */
+export type Retry = Required<Omit<RetryOptions, 'restartOnFailure'>>;
+
 /** Short: this adapter does the long retrying itself, where it can say so in health(). */
-export const RETRY: RetryOptions = {
+export const RETRY: Retry = {
   initialRetryTime: 100,
   maxRetryTime: 2_000,
   factor: 0.2,

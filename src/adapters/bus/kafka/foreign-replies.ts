@@ -7,6 +7,7 @@ import { CLOSE_MS, createKafka, RETRY, withAdmin } from './client.js';
 import { isKafkaError } from './errors.js';
 import type { ResolvedOptions } from './options.js';
 import { recordBytes } from './request-sizes.js';
+import { ONCE, sendWhole } from './sending.js';
 import { settled } from './settled.js';
 
 /** Errors that mean that the reply topic, not the broker, is the trouble. */
@@ -26,6 +27,9 @@ const BUDGET_MS = 2_000;
 const KNOWN_MS = 60_000;
 const MISSING_MS = 10_000;
 const MAX_KNOWN_COUNT = 10_000;
+
+/** What cannot be sent soon is dropped. */
+const AGAIN = { ...RETRY, retries: 1 };
 
 const TOPIC_NAME = /^[A-Za-z0-9._-]{1,249}$/;
 
@@ -130,7 +134,8 @@ export class ForeignReplies {
   private async sendTo(topic: string, messages: Message[]): Promise<void> {
     try {
       this.connected ??= await this.connect();
-      await this.connected.producer.send({ topic, messages, acks: -1 });
+      const { producer } = this.connected;
+      await sendWhole(() => producer.send({ topic, messages, acks: -1 }), AGAIN);
     } catch (error) {
       if (isKafkaError(error, ...TOO_LARGE)) return this.sendSmaller(topic, messages, messageOf(error));
       if (!isKafkaError(error, ...HOPELESS)) throw error;
@@ -166,7 +171,7 @@ export class ForeignReplies {
     const producer = kafka.producer({
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
       allowAutoTopicCreation: false,
-      retry: { ...RETRY, retries: 1 },
+      retry: ONCE,
     });
     await producer.connect();
     return { producer, cutConnections };

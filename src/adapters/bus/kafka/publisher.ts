@@ -8,6 +8,7 @@ import { ForeignReplies } from './foreign-replies.js';
 import type { ResolvedOptions } from './options.js';
 import { KeyPartitioner } from './partitioner.js';
 import { recordBytes, sizeOf, splitIntoRequests, type Addressed } from './request-sizes.js';
+import { ONCE, sendWhole } from './sending.js';
 import type { TopicNames } from './topic-names.js';
 
 /** Memory, and the time of one request, are bounded by it; far under brokers' `socket.request.max.bytes`. */
@@ -186,7 +187,7 @@ export class Publisher {
   }
 
   private async sendBatch(topicMessages: TopicMessages[]): Promise<void> {
-    await this.producer.sendBatch({ topicMessages, acks: -1 });
+    await sendWhole(() => this.producer.sendBatch({ topicMessages, acks: -1 }), RETRY);
   }
 
   private createProducer(): Producer {
@@ -195,7 +196,7 @@ export class Publisher {
       allowAutoTopicCreation: false,
       // Marked experimental in kafkajs. One request at a time for each key keeps the order without it.
       idempotent: false,
-      retry: RETRY,
+      retry: ONCE,
     });
   }
 }

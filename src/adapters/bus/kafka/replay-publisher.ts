@@ -8,6 +8,7 @@ import { isKafkaError, toBusError } from './errors.js';
 import { type KafkaBusOptions, type ResolvedOptions, withDefaults } from './options.js';
 import { KeyPartitioner } from './partitioner.js';
 import { recordBytes, splitIntoRequests } from './request-sizes.js';
+import { ONCE, sendWhole } from './sending.js';
 
 const MAX_TOTAL_BYTES = 8 * 1024 * 1024;
 
@@ -52,7 +53,7 @@ export class ReplayPublisher implements ReplayTarget {
       createPartitioner: this.partitioner.create,
       allowAutoTopicCreation: false,
       idempotent: false,
-      retry: PATIENT,
+      retry: ONCE,
     });
   }
 
@@ -101,7 +102,7 @@ export class ReplayPublisher implements ReplayTarget {
     try {
       for (const request of splitIntoRequests(outgoing, limits)) {
         const messages = request.map(({ message }) => message);
-        await this.producer.send({ topic: this.topic, acks: -1, messages });
+        await sendWhole(() => this.producer.send({ topic: this.topic, acks: -1, messages }), PATIENT);
       }
     } catch (error) {
       throw toBusError(error, this.options.brokers);
