@@ -193,6 +193,7 @@ describeWithOpenssl('REST by TLS', () => {
     const socket = connectTcp(Number(port), hostname);
     socket.on('error', () => undefined).resume();
     await new Promise((resolve) => socket.once('close', resolve));
+    expect((await call('/metrics')).text).toMatch(/^replica_limited_total\{edge="http",limit="slow"\} 1$/m);
   });
 
   it('stops at once, with connections that rest and handshakes that are not completed', async () => {

@@ -182,7 +182,11 @@ describeWithOpenssl('MQTT by TLS, with client certificates', () => {
       5,
     ],
     ['a certificate that was taken back', () => by(revoked), 5],
-    ['a certificate of a server', () => by(server), 5],
+    [
+      'a certificate of a server',
+      () => by(device('server-too', { subject: '/CN=lamp-1', usage: 'serverAuth' })),
+      5,
+    ],
     ['a certificate of another device', () => by(device('pump-1')), 5],
     [
       'a certificate that may sign others',
@@ -228,6 +232,31 @@ describeWithOpenssl('MQTT by TLS, with client certificates', () => {
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       const options = { ...by(lamp), minVersion: version, maxVersion: version };
       expect({ version, code: await answer(options) }).toEqual({ version, code: 0 });
+    }
+  });
+
+  it('resumes no TLS session, for which a certificate would not be looked at again', async () => {
+    const [host, port] = service.mqtt.split(':');
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const connect = (session?: Buffer): Promise<{ isReused: boolean; session: Buffer | undefined }> =>
+        new Promise((resolve, reject) => {
+          let ticket: Buffer | undefined;
+          const { cert, key } = lamp;
+          const socket = connectTls({
+            ...{ host, port: Number(port), minVersion: version, maxVersion: version, session },
+            ...{ ca: readFileSync(authority.cert), cert: readFileSync(cert), key: readFileSync(key) },
+          });
+          socket.on('session', (one: Buffer) => (ticket = one));
+          socket.on('error', reject);
+          // A CONNECT, so that an answer comes, behind whatever ticket there is.
+          socket.write(Buffer.from('101200044d5154540402003c00066c616d702d31', 'hex'));
+          socket.once('data', () => {
+            resolve({ isReused: socket.isSessionReused(), session: ticket ?? socket.getSession() });
+            socket.destroy();
+          });
+        });
+      const { session } = await connect();
+      expect({ version, isReused: (await connect(session)).isReused }).toEqual({ version, isReused: false });
     }
   });
 
@@ -324,9 +353,15 @@ describeWithOpenssl('MQTT by TLS, with client certificates', () => {
     const brief = device('brief', { to: new Date(Date.now() + 20_000) });
     const briefPeer = await connected(brief, 'brief');
     const byKey = await MqttPeer.connect(service.mqtt, { ...by(null, keys.pump), clientId: 'pump-1' });
+    const both = device('both', { subject: '/CN=lamp-1' });
+    const options = { ...by(both, keys.lamp), reconnectPeriod: 0 };
+    const bothPeer = await MqttPeer.connect(service.mqtt, options);
     authority.revoke(lost);
+    authority.revoke(both);
     writeFileSync(settings.MQTT_TLS_CRL_FILE, lists());
     await until('the stolen one is out', () => !lostPeer.client.connected);
+    await until('so is the one that has a password, too', () => !bothPeer.client.connected);
+    expect(await answer(options)).toBe(5);
     expect(await answer({ ...by(lost), clientId: 'stolen' })).toBe(5);
     await until('the brief one is out', () => !briefPeer.client.connected);
     expect(await answer({ ...by(brief), clientId: 'brief' })).toBe(5);

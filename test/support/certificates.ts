@@ -102,7 +102,7 @@ export class CertificateAuthority {
     );
     const extensions = [
       isAuthority
-        ? 'basicConstraints=critical,CA:true\nkeyUsage=keyCertSign,cRLSign'
+        ? 'basicConstraints=critical,CA:true\nkeyUsage=keyCertSign,cRLSign,digitalSignature'
         : `extendedKeyUsage=${usage}`,
       ...(alternative === undefined ? [] : [`subjectAltName=${alternative}`]),
     ];

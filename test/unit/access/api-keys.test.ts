@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApiKeys, hashOf, lineOf, newApiKey, parseApiKeys } from '../../../src/adapters/access/api-keys.js';
+import { WatchedFiles } from '../../../src/adapters/access/watched-files.js';
 import { type Caller } from '../../../src/application/access/rules.js';
 import { callerOf } from '../../../src/cli/api-key.js';
 import { UsageError } from '../../../src/cli/command.js';
@@ -104,6 +105,36 @@ describe('a file of API keys that changes', () => {
     writeFileSync(file, lineOf(ops, 'two'));
     await until('the new key counts', () => keys.callerOf('two') !== undefined);
     expect(logged).toHaveLength(3);
+  });
+});
+
+describe('files that are watched', () => {
+  beforeEach(() => void jest.useFakeTimers());
+  afterEach(() => void jest.useRealTimers());
+
+  it('are told of once, when they rest after a change', () => {
+    const folder = temporaryFolder();
+    const file = join(folder.path, 'file');
+    let toldCount = 0;
+    writeFileSync(file, '');
+    const files = new WatchedFiles([file], () => toldCount++);
+    files.watch();
+    const look = (): number => {
+      jest.advanceTimersByTime(1000);
+      return toldCount;
+    };
+    expect([look(), look()]).toEqual([0, 0]);
+    for (const text of ['a', 'ab', 'abc']) {
+      writeFileSync(file, text);
+      expect(look()).toBe(0);
+    }
+    expect([look(), look(), look()]).toEqual([1, 1, 1]);
+    rmSync(file);
+    expect([look(), look()]).toEqual([1, 2]);
+    files.close();
+    writeFileSync(file, '');
+    expect([look(), look()]).toEqual([2, 2]);
+    folder.remove();
   });
 });
 
