@@ -146,11 +146,14 @@ export class RecordStep {
         work.settled = work.decided;
         return 'recall';
       }
+      // Whatever a refusal says, its time is never before the device's last event.
       if (content.kind === 'malformed') {
+        work.needsProof = true;
         this.refuse(item, replica.timestamp, content.refusal);
         continue;
       }
       if (item.isTooLarge) {
+        work.needsProof = true;
         const then = item.recalled?.kind === 'unknown' ? item.recalled.lastEvent : undefined;
         this.refuse(item, then ?? replica.timestamp, TOO_LARGE);
         continue;

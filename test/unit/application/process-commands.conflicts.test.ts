@@ -82,14 +82,14 @@ describe('another writer', () => {
 
 describe('what another process recorded since this one kept the replica', () => {
   /** My memory has version 1, with temp 1; the store has version 2, with temp 2. */
-  async function overtaken(settings: ProcessSettings = {}) {
+  async function overtaken(settings: ProcessSettings = {}, other: ProcessSettings = {}) {
     const mine = new ReplicaProcess({ ...settings, publishDocuments: false });
     const updates = new CommandLog();
     updates.send('a', temp(1));
     await mine.deliver(updates.batch());
     const theirs = new CommandLog('update', 'other', undefined, 1);
     theirs.send('a', temp(2));
-    await mine.restarted().deliver(theirs.batch());
+    await mine.restarted(other).deliver(theirs.batch());
     return { mine, updates };
   }
 
@@ -135,6 +135,18 @@ describe('what another process recorded since this one kept the replica', () => 
       'a update.accepted 3',
       'a update.rejected 409',
     ]);
+  });
+
+  it.each([
+    ['that cannot be read', 'no JSON'],
+    ['that is too large', temp(7, { padding: 'x'.repeat(200_000) })],
+  ])('counts for when a command was refused %s', async (_, value) => {
+    const { mine, updates } = await overtaken({}, { clock: steppingClock(1_800_000_000_000) });
+    updates.send('a', value);
+    const refused = (await mine.deliver(updates.batch(1))).map(exact);
+
+    expect(refused).toHaveLength(1);
+    expect(refused).toEqual((await mine.restarted().deliver(updates.batch(1))).map(exact));
   });
 
   it('is looked up while the store is away for a moment', async () => {
