@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Kafka, logLevel, type KafkaConfig, type SASLOptions } from 'kafkajs';
 import { startKafkaBroker, type KafkaBroker } from '../support/kafka-broker.js';
 import { describeWithKafka, describeWithKafkaStarter } from '../support/kafka.js';
+import { addressOf, startProxiedKafka } from '../support/proxied-kafka.js';
 
 const START_TIMEOUT_MS = 300_000;
 
@@ -121,4 +122,35 @@ describeWithKafkaStarter('a Kafka broker of a suite of its own', () => {
     const kafka = client(broker.sslBrokers, { ssl: true, retry: { retries: 0 } });
     await expect(clusterSize(kafka)).rejects.toThrow(/certificate/i);
   });
+});
+
+describeWithKafkaStarter('a Kafka broker behind proxies', () => {
+  it(
+    'sends those who come through one to that one, also by TLS, and nobody else',
+    async () => {
+      const behind = await startProxiedKafka(1, ['plain', 'tls']);
+      const { broker, proxies } = behind;
+      const ssl = { ca: [readFileSync(String(broker.caPath), 'utf8')] };
+      try {
+        const [plain, tls] = proxies;
+        if (plain === undefined || tls === undefined) throw new Error('no proxies');
+        for (const [kafka, port] of [
+          [client(broker.brokers), broker.port],
+          [client(addressOf(plain)), plain.port],
+          [client(addressOf(tls), { ssl }), tls.port],
+        ] as const) {
+          const admin = kafka.admin();
+          await admin.connect();
+          const { brokers } = await admin.describeCluster();
+          await admin.disconnect();
+          expect(brokers.map((each) => each.port)).toEqual([port]);
+        }
+        expect(plain.accepted).toBeGreaterThan(0);
+        expect(tls.accepted).toBeGreaterThan(0);
+      } finally {
+        await behind.stop();
+      }
+    },
+    START_TIMEOUT_MS,
+  );
 });

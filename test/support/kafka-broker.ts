@@ -36,6 +36,8 @@ export interface KafkaBrokerOptions {
   sasl?: Credentials;
   /** Adds a TLS listener with a self-signed certificate; with `sasl`, one with both as well. Default: none. */
   ssl?: boolean;
+  /** Ports of proxies, each of which gets a listener of its own behind it. TLS needs `ssl`. Default: none. */
+  proxies?: readonly { readonly port: number; readonly tls?: boolean }[];
 }
 
 export interface KafkaBroker {
@@ -48,6 +50,8 @@ export interface KafkaBroker {
   readonly saslBrokers?: string;
   readonly sslBrokers?: string;
   readonly saslSslBrokers?: string;
+  /** Of the listeners behind the proxies, in their order: what a proxy has to connect to. */
+  readonly proxiedPorts: readonly number[];
   /** The certificate that a TLS client has to trust. */
   readonly caPath?: string;
   /** Ends the broker in an orderly way and removes the folder if the broker made it. May be called again. */
@@ -89,13 +93,19 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
 }
 
 async function choosePorts(options: KafkaBrokerOptions): Promise<ListenerPorts> {
-  const [plaintext = 0, controller = 0, sasl, ssl, saslSsl] = await freePorts(5);
+  const { proxies = [] } = options;
+  const [plaintext = 0, controller = 0, sasl, ssl, saslSsl, ...behind] = await freePorts(5 + proxies.length);
   return {
     plaintext: options.port ?? plaintext,
     controller,
     sasl: options.sasl ? sasl : undefined,
     ssl: options.ssl ? ssl : undefined,
     saslSsl: options.sasl && options.ssl ? saslSsl : undefined,
+    proxied: proxies.map(({ port, tls = false }, n) => ({
+      protocol: tls ? 'SSL' : 'PLAINTEXT',
+      port: behind[n] ?? 0,
+      proxyPort: port,
+    })),
   };
 }
 
@@ -129,6 +139,7 @@ async function startOn(
     saslBrokers: ports.sasl === undefined ? undefined : address(ports.sasl),
     sslBrokers: ports.ssl === undefined ? undefined : address(ports.ssl),
     saslSslBrokers: ports.saslSsl === undefined ? undefined : address(ports.saslSsl),
+    proxiedPorts: (ports.proxied ?? []).map(({ port }) => port),
     caPath: options.ssl ? caFile(dataDir) : undefined,
     async stop() {
       stopped = true;

@@ -91,7 +91,7 @@ export async function countMessages(kafka: Kafka, topics: readonly string[]): Pr
   }
 }
 
-/** What the group has not yet committed of a topic. */
+/** What the group has not yet committed of a topic; infinite where the broker cannot say so at the moment. */
 export async function lagOf(kafka: Kafka, groupId: string, topic: string): Promise<number> {
   const admin = kafka.admin();
   await admin.connect();
@@ -104,6 +104,30 @@ export async function lagOf(kafka: Kafka, groupId: string, topic: string): Promi
       ends.set(partition, (ends.get(partition) ?? 0) - Math.max(0, Number(offset)));
     }
     return [...ends.values()].reduce((sum, lag) => sum + lag, 0);
+  } catch (error) {
+    if ((error as { retriable?: boolean }).retriable !== true) throw error;
+    return Infinity;
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** What the group has committed of a topic, by partition; empty where the broker cannot say so at the moment. */
+export async function committedOffsets(
+  kafka: Kafka,
+  groupId: string,
+  topic: string,
+): Promise<Map<number, number>> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    const [committed] = await admin.fetchOffsets({ groupId, topics: [topic] });
+    return new Map(
+      (committed?.partitions ?? []).map(({ partition, offset }) => [partition, Math.max(0, Number(offset))]),
+    );
+  } catch (error) {
+    if ((error as { retriable?: boolean }).retriable !== true) throw error;
+    return new Map();
   } finally {
     await admin.disconnect();
   }

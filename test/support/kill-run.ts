@@ -10,9 +10,9 @@ import {
   readOutputs,
   until,
 } from './kafka-run.js';
-import { brokenPromises } from './promise-checker.js';
+import { type Acknowledged, brokenPromises } from './promise-checker.js';
 import { type OpenRunStore, type RunStore } from './run-store.js';
-import { type Service, startService, temporaryFolder } from './service.js';
+import { type KillAt, type Service, startService, temporaryFolder } from './service.js';
 
 /** A bound for what hangs, far above what a slow machine needs. */
 export const LIMIT_MS = 20 * 60_000;
@@ -47,9 +47,9 @@ export class KillRun {
   }
 
   /** Opens the store where that has not happened, and starts the service. */
-  async start(): Promise<void> {
+  async start(killAt?: KillAt): Promise<void> {
     this.openedStore ??= await this.openStore(this.folder.path);
-    this.current = await startService({
+    const environment = {
       KAFKA_BROKERS: this.brokers,
       TOPIC_PREFIX: this.prefix,
       KAFKA_GROUP_ID: this.prefix,
@@ -58,7 +58,32 @@ export class KillRun {
       KAFKA_SESSION_TIMEOUT_MS: '6000',
       ...this.settings,
       ...this.openedStore.environment,
-    });
+    };
+    this.current = await startService(environment, killAt);
+  }
+
+  /**
+   * Starts the service, and resolves when it has died where it was to.
+   *
+   * @param lives called when it says that it is ready, if it comes so far; may go on until the service is gone
+   */
+  async dieAt(killAt: KillAt, lives: (service: Service) => Promise<void>): Promise<void> {
+    try {
+      await this.start(killAt);
+    } catch (error) {
+      // A point may come before it is ready.
+      if (!String(error).includes('ended with null')) throw error;
+      return;
+    }
+    const late = setTimeout(() => void this.service.stop(), LIMIT_MS / 4);
+    // The answer is not waited for where it dies of the question.
+    const failure: unknown = await lives(this.service).catch((error: unknown) => error);
+    const code = await this.service.ended;
+    clearTimeout(late);
+    if (code !== null) {
+      const reason = `the service did not come to the point '${killAt.point}': it ended with ${code}`;
+      throw new Error(reason, { cause: failure });
+    }
   }
 
   /** How many accepted outputs there are, repeats among them. */
@@ -79,6 +104,12 @@ export class KillRun {
     await this.start();
   }
 
+  /** Commands that are not known to be done; 0 where nothing has been committed yet. */
+  async waiting(): Promise<number> {
+    const lag = await this.lag();
+    return Number.isFinite(lag) ? lag : 0;
+  }
+
   lag(): Promise<number> {
     return lagOf(this.kafka, this.prefix, this.topic);
   }
@@ -87,13 +118,16 @@ export class KillRun {
    * Waits until all is done, stops the service in an orderly way, ends the store's faults, and holds all that there is
    * then against the promises.
    */
-  async brokenPromises(commands: readonly PreparedCommand[]): Promise<string[]> {
+  async brokenPromises(
+    commands: readonly PreparedCommand[],
+    acknowledged: readonly Acknowledged[] = [],
+  ): Promise<string[]> {
     await until('the lag to be gone', LIMIT_MS, async () => (await this.lag()) === 0);
     const code = await this.service.stop();
     this.missingFaults = await this.store.endFaults();
     if (code !== 0) return [`the service ended with code ${code}`];
     const outputs = await readOutputs(this.kafka, this.prefix);
-    return brokenPromises(commands, outputs, await readEvents(this.store.open()));
+    return brokenPromises(commands, outputs, await readEvents(this.store.open()), { acknowledged });
   }
 
   async close(): Promise<void> {

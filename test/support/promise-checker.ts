@@ -31,6 +31,22 @@ export interface SeenEvent {
   readonly token: string | undefined;
 }
 
+/** What a caller was told at once, that its command was accepted. */
+export interface Acknowledged {
+  readonly token: string;
+  readonly version: number;
+}
+
+export interface CheckOptions {
+  /** What callers were told. Default: nobody was. */
+  readonly acknowledged?: readonly Acknowledged[];
+  /**
+   * Where outputs may come again: after a crash from an earlier one on, none left out; `anywhere`: also single ones, late,
+   * as from an instance that stood still and goes on. Default: as after a crash.
+   */
+  readonly repeats?: 'from an earlier one on' | 'anywhere';
+}
+
 interface Content {
   readonly clientToken?: string;
   readonly version?: number;
@@ -49,6 +65,7 @@ export function brokenPromises(
   commands: readonly SentCommand[],
   outputs: readonly SeenOutput[],
   events: readonly SeenEvent[],
+  { acknowledged = [], repeats = 'from an earlier one on' }: CheckOptions = {},
 ): string[] {
   const broken: string[] = [];
   const byToken = new Map(commands.map((command) => [command.token, command]));
@@ -58,8 +75,14 @@ export function brokenPromises(
   checkRepeats(read, broken);
   checkAnswers(commands, read, versions, broken);
   checkDeltas(byToken, read, events, broken);
-  checkOrder('accepted', byToken, read, broken);
-  checkOrder('delta', byToken, read, broken);
+  for (const { token, version } of acknowledged) {
+    const recorded = versions.get(token);
+    if (recorded !== version)
+      broken.push(`callers: ${token} was told version ${version}, the store has ${recorded}`);
+  }
+  const inOrder = repeats === 'anywhere' ? firstOnes(read) : read;
+  checkOrder('accepted', byToken, inOrder, broken);
+  checkOrder('delta', byToken, inOrder, broken);
   return broken;
 }
 
@@ -106,6 +129,15 @@ function checkOrigins(
   };
   for (const { token, deviceId } of events) check('store', token, deviceId);
   for (const { content, deviceId } of outputs) check('outputs', content.clientToken, deviceId);
+}
+
+/** Without those that had been there. */
+function firstOnes(outputs: readonly ReadOutput[]): ReadOutput[] {
+  const seen = new Set<string>();
+  return outputs.filter(({ channel, content }) => {
+    const key = `${channel} ${content.clientToken}`;
+    return !seen.has(key) && seen.add(key);
+  });
 }
 
 /** An output may come again after a crash, byte for byte. */

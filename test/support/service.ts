@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** The service as a user starts it: the built program in a process of its own. */
 export interface Service {
@@ -17,6 +18,16 @@ export interface Service {
   stop(): Promise<number | null>;
   /** SIGKILL; resolves when it has ended. */
   kill(): Promise<void>;
+  /** Resolves with the exit code when it has ended, however that was; null: by a signal. */
+  readonly ended: Promise<number | null>;
+}
+
+/** A point of the service's work, see `kill-at.mjs`, at which it gets a signal. */
+export interface KillAt {
+  readonly point: string;
+  /** When it comes there for this time, from 1. */
+  readonly nth: number;
+  readonly signal: 'SIGKILL' | 'SIGSTOP';
 }
 
 export interface ServiceExit {
@@ -26,6 +37,7 @@ export interface ServiceExit {
 }
 
 const START_LIMIT_MS = 90_000;
+const KILL_AT = fileURLToPath(new URL('./kill-at.mjs', import.meta.url));
 const ANY_PORTS = { PORT: '0', MQTT_PORT: '0' };
 
 /** Variables of the caller's own environment that would reach the service by accident. */
@@ -39,12 +51,18 @@ export function temporaryFolder(): { path: string; remove: () => void } {
 }
 
 /** Without credentials of the test's own everyone is let in, also where the service would not start so by itself. */
-function launch(environment: Readonly<Record<string, string>>): ChildProcess {
+function launch(environment: Readonly<Record<string, string>>, killAt?: KillAt): ChildProcess {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)));
   delete clean['NODE_OPTIONS'];
   const isOpen = environment['API_KEYS_FILE'] === undefined && environment['OIDC_ISSUER'] === undefined;
-  return spawn(process.execPath, ['dist/main.js'], {
-    env: { ...clean, ...(isOpen ? { ALLOW_UNAUTHENTICATED: 'on' } : {}), ...environment },
+  const preloaded = killAt === undefined ? [] : ['--import', KILL_AT];
+  return spawn(process.execPath, [...preloaded, 'dist/main.js'], {
+    env: {
+      ...clean,
+      ...(isOpen ? { ALLOW_UNAUTHENTICATED: 'on' } : {}),
+      ...environment,
+      ...(killAt === undefined ? {} : { KILL_AT: JSON.stringify(killAt) }),
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
@@ -52,8 +70,9 @@ function launch(environment: Readonly<Record<string, string>>): ChildProcess {
 /** Starts the service and resolves when it says that it is ready. Rejects with what it printed where it ends first. */
 export async function startService(
   environment: Readonly<Record<string, string>> & { DATA_DIR: string },
+  killAt?: KillAt,
 ): Promise<Service> {
-  const child = launch({ ...ANY_PORTS, ...environment });
+  const child = launch({ ...ANY_PORTS, ...environment }, killAt);
   const lines: string[] = [];
   let errors = '';
   child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()));
@@ -89,6 +108,7 @@ export async function startService(
       child.kill('SIGKILL');
       await ended;
     },
+    ended,
   };
 }
 

@@ -106,6 +106,22 @@ describe('the checker of promises', () => {
     expect(brokenPromises(commands, seen, recorded).join('\n')).toMatch(message);
   });
 
+  it('holds what callers were told against the store', () => {
+    const told = (token: string, version: number): string[] =>
+      brokenPromises(commands, outputs, events, { acknowledged: [{ token, version }] });
+    expect(told('c', 2)).toEqual([]);
+    expect(told('c', 3)).toEqual(['callers: c was told version 3, the store has 2']);
+    expect(told('b', 2)).toEqual(['callers: b was told version 2, the store has undefined']);
+  });
+
+  it('lets single outputs come again, late, where an instance stood still, but in no other order at first', () => {
+    const check = (seen: SeenOutput[]): string =>
+      brokenPromises(commands, seen, events, { repeats: 'anywhere' }).join('\n');
+    expect(check([...outputs, accepted('a', 1), accepted('e', 3), delta('c', 2, { n: 2 })])).toBe('');
+    expect(check([...outputs, accepted('e', 3, 2)])).toMatch(/accepted e came again/);
+    expect(check([...without('accepted', 'a'), accepted('a', 1)])).toMatch(/from version 0 to 2/);
+  });
+
   describe('of a topic that was deleted', () => {
     const lost = commands.map((command) => ({ ...command, mayBeLost: true }));
 

@@ -20,6 +20,14 @@ export interface ListenerPorts {
   sasl?: number;
   ssl?: number;
   saslSsl?: number;
+  proxied?: readonly ProxiedListener[];
+}
+
+/** A listener behind a proxy: clients that come through it are sent to the proxy's port, whatever they ask. */
+export interface ProxiedListener {
+  readonly protocol: 'PLAINTEXT' | 'SSL';
+  readonly port: number;
+  readonly proxyPort: number;
 }
 
 export interface BrokerSettings {
@@ -67,16 +75,26 @@ function serverProperties({
     ['CONTROLLER', 'PLAINTEXT', ports.controller],
   ];
   const used = listeners.filter(([, , port]) => port !== undefined);
+  const proxied = (ports.proxied ?? []).map((listener, n) => ({ name: `PROXIED${n}`, ...listener }));
   const addresses = used.map(([name, , port]) => `${name}://127.0.0.1:${port}`);
+  const behind = proxied.map(({ name, port }) => `${name}://127.0.0.1:${port}`);
+  const before = proxied.map(({ name, proxyPort }) => `${name}://127.0.0.1:${proxyPort}`);
+  const protocols = [
+    ...used.map(([name, protocol]) => `${name}:${protocol}`),
+    ...proxied.map(({ name, protocol }) => `${name}:${protocol}`),
+  ];
   return {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
-    listeners: addresses.join(','),
-    'advertised.listeners': addresses.filter((address) => !address.startsWith('CONTROLLER')).join(','),
-    'listener.security.protocol.map': used.map(([name, protocol]) => `${name}:${protocol}`).join(','),
+    listeners: [...addresses, ...behind].join(','),
+    'advertised.listeners': [
+      ...addresses.filter((address) => !address.startsWith('CONTROLLER')),
+      ...before,
+    ].join(','),
+    'listener.security.protocol.map': protocols.join(','),
     'log.dirs': join(dataDir, 'log'),
     'num.partitions': '4',
     'auto.create.topics.enable': 'false',
