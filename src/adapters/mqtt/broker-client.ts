@@ -191,6 +191,7 @@ export class BrokerClient {
         return true;
       },
       break: () => stream.destroy(),
+      keepAlive: () => this.client.reschedulePing(true),
     };
     this.commands.begin(link, packet.sessionPresent);
   }

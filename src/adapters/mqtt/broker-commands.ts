@@ -6,7 +6,10 @@ import { pause } from '../../application/timing.js';
 import { HeldAcks } from './held-acks.js';
 import { type CommandTopic, type Dialect, firstOf } from './topics.js';
 
-/** So many commands of the broker are on their way at once; it is read no further beyond. */
+/**
+ * So many commands of the broker are on their way at once; it is read no further beyond. A broker that was told so sends
+ * no more, and is always read, so that what it acknowledges is not held up by what it sends.
+ */
 export const MAX_IN_FLIGHT_COUNT = 500;
 
 /** User properties of MQTT 5 that are what the headers of these names are on Kafka. */
@@ -18,6 +21,8 @@ export interface Link {
   write(bytes: Buffer): boolean;
   /** Breaks it, so that the broker sends again what was not acknowledged. */
   break(): void;
+  /** It is alive, although it is not read, so that no sign of life can be seen. */
+  keepAlive(): void;
 }
 
 interface Current {
@@ -100,9 +105,12 @@ export class BrokerCommands {
         current.isOver = true;
         if (!this.isClosing) current.link.break();
       }
-      this.paused.shift()?.();
+      const resume = this.paused.shift();
+      if (resume === undefined) return;
+      current.link.keepAlive();
+      resume();
     });
-    if (this.inFlight < MAX_IN_FLIGHT_COUNT) next();
+    if (this.inFlight <= MAX_IN_FLIGHT_COUNT) next();
     else this.paused.push(next);
   }
 
