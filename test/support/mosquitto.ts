@@ -18,6 +18,8 @@ export interface Mosquitto {
   kill(): Promise<void>;
   /** SIGTERM: it writes its sessions and retained messages to its disk. */
   end(): Promise<void>;
+  /** SIGHUP: it reads its passwords and access list again. */
+  reload(): void;
   /** On the same port, with what is on its disk. */
   restart(): Promise<void>;
   /** Ends it and removes its folder. */
@@ -103,6 +105,7 @@ export async function runMosquitto(
     url: `mqtt://127.0.0.1:${port}`,
     kill: () => signal('SIGKILL'),
     end: () => signal('SIGTERM'),
+    reload: () => void child?.kill('SIGHUP'),
     restart: start,
     async remove() {
       await signal('SIGKILL');

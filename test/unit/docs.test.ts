@@ -186,13 +186,17 @@ describe('the table of limits in docs/security.md', () => {
   });
 });
 
-describe.each(['docker-compose.yml', 'docker-compose.cluster.yml'])('%s', (file) => {
+describe.each([
+  ['docker-compose.yml', 'KAFKA_BROKERS'],
+  ['docker-compose.cluster.yml', 'KAFKA_BROKERS'],
+  ['docker-compose.mqtt.yml', 'MQTT_URL'],
+])('%s', (file, needed) => {
   const service = /\n {2}device-state-replica:\n([^]*?)(?=\n\S|\n {2}\S|$)/.exec(read(file))?.[1] ?? '';
   const environment = /\n {4}environment:\n([^]*?)(?=\n {4}\S)/.exec(service)?.[1] ?? '';
 
   it('sets only variables that exist', () => {
     const names = [...environment.matchAll(/^ {6}([A-Z_]+):/gm)].map(([, name]) => name);
-    expect(names).toContain('KAFKA_BROKERS');
+    expect(names).toContain(needed);
     expect([...settingsOfClass().keys()]).toEqual(expect.arrayContaining(names));
   });
 
