@@ -3,21 +3,17 @@ import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { lineOf, newApiKey } from '../../src/adapters/access/api-keys.js';
 import { RestClient, until } from '../support/http.js';
 import { describeWithMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { programIn, shownOn } from '../support/page.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = readFileSync(join(ROOT, 'docs/devices.md'), 'utf8');
+const AWS_PAGE = readFileSync(join(ROOT, 'docs/aws.md'), 'utf8');
 const PYTHON = process.env['DEVICE_PYTHON'] ?? 'python3';
 const works = (program: string, ...args: string[]): boolean => spawnSync(program, args).status === 0;
-
-/** The page's program in a language. */
-function programIn(language: string): string {
-  const match = new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(PAGE);
-  if (match?.[1] === undefined) throw new Error(`The page has no program in ${language}`);
-  return match[1];
-}
 
 /** The programs of docs/devices.md, as they stand there. */
 function devicesOfThePage(isWithMosquitto: boolean): void {
@@ -99,7 +95,7 @@ function devicesOfThePage(isWithMosquitto: boolean): void {
   }
 
   it('in JavaScript does what it says', async () => {
-    const path = write('device.mjs', programIn('js'));
+    const path = write('device.mjs', programIn(PAGE, 'js'));
     const device = await isDevice('in-js', () => start(process.execPath, path, 'in-js'));
     await hasWill('in-js', device);
   });
@@ -109,7 +105,7 @@ function devicesOfThePage(isWithMosquitto: boolean): void {
   itPython(
     'in Python does what it says (skipped where DEVICE_PYTHON, or python3, has no paho-mqtt 2)',
     async () => {
-      const path = write('device.py', programIn('python'));
+      const path = write('device.py', programIn(PAGE, 'python'));
       const device = await isDevice('in-python', () => start(PYTHON, path, 'in-python'));
       await hasWill('in-python', device);
     },
@@ -118,7 +114,7 @@ function devicesOfThePage(isWithMosquitto: boolean): void {
   const hasC = works('sh', '-c', 'echo "#include <mosquitto.h>" | cc -fsyntax-only -xc -');
   const itC = hasC || process.env['REQUIRE_DEVICE_TOOLS'] === '1' ? it : it.skip;
   itC('in C does what it says (skipped where cc or libmosquitto’s header is missing)', async () => {
-    const path = write('device.c', programIn('c'));
+    const path = write('device.c', programIn(PAGE, 'c'));
     const built = spawnSync('cc', ['-o', 'device', path, '-lmosquitto'], {
       cwd: folder.path,
       encoding: 'utf8',
@@ -130,3 +126,79 @@ function devicesOfThePage(isWithMosquitto: boolean): void {
 
 describe('the devices of docs/devices.md', () => devicesOfThePage(false));
 describeWithMosquitto('the devices of docs/devices.md, by Mosquitto', () => devicesOfThePage(true));
+
+const CLIENTS = ['mosquitto_pub', 'mosquitto_sub', 'mosquitto_rr'];
+const hasClients = CLIENTS.every((name) => spawnSync(name, ['--help']).error === undefined);
+const describeWithClients = hasClients || process.env['REQUIRE_MOSQUITTO'] === '1' ? describe : describe.skip;
+
+/** As they stand there, but for the port, which Mosquitto's clients have from files of theirs. */
+describeWithClients('the commands of the pages (skipped where Debian’s mosquitto-clients is missing)', () => {
+  const folder = temporaryFolder();
+  let service: Service;
+
+  beforeAll(async () => {
+    service = await startService({ DATA_DIR: join(folder.path, 'data'), AWS_SHADOW_TOPICS: 'on' });
+    const port = service.mqtt.split(':')[1] ?? '';
+    for (const name of CLIENTS) writeFileSync(join(folder.path, name), `-p ${port}\n`);
+  });
+  afterAll(async () => {
+    await service.stop();
+    folder.remove();
+  });
+
+  /** The same whenever it is, and in whatever order the members of an object come. */
+  const timeless = (text: string): unknown =>
+    text === ''
+      ? ''
+      : JSON.parse(text.replaceAll(/"timestamp":\d+/g, (time) => `"timestamp":${time.length}`));
+
+  const shown = [...shownOn(PAGE), ...shownOn(AWS_PAGE)].map(({ command, output }) => [command, output]);
+
+  it('are some', () => expect(shown.length).toBeGreaterThanOrEqual(7));
+
+  it.each(shown)('print what is shown: %s', (command = '', output = '') => {
+    const env = { PATH: process.env['PATH'], XDG_CONFIG_HOME: folder.path };
+    const { stdout, stderr } = spawnSync('sh', ['-c', command], { env, encoding: 'utf8', timeout: 90_000 });
+    expect({ stdout: timeless(stdout), stderr }).toEqual({ stdout: timeless(output), stderr: '' });
+  });
+});
+
+describe('the program of docs/aws.md', () => {
+  const folder = temporaryFolder();
+  let service: Service;
+  const key = newApiKey();
+
+  beforeAll(async () => {
+    const keys = join(folder.path, 'keys');
+    writeFileSync(keys, lineOf({ id: 'panel', role: 'component', devices: ['lamp-*'] }, key));
+    service = await startService({
+      DATA_DIR: join(folder.path, 'data'),
+      AWS_SHADOW_TOPICS: 'on',
+      API_KEYS_FILE: keys,
+    });
+    symlinkSync(join(ROOT, 'node_modules'), join(folder.path, 'node_modules'));
+    writeFileSync(join(folder.path, 'shadows.mjs'), programIn(AWS_PAGE, 'js'));
+  });
+  afterAll(async () => {
+    await service.stop();
+    folder.remove();
+  });
+
+  const run = (environment: Record<string, string>): { stdout: string; stderr: string } => {
+    const env = { PATH: process.env['PATH'], ENDPOINT: service.url, ...environment };
+    return spawnSync(process.execPath, ['shadows.mjs'], { cwd: folder.path, env, encoding: 'utf8' });
+  };
+
+  it('changes and reads a shadow with AWS’s own client', () => {
+    const { stdout, stderr } = run({ API_KEY: key });
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toMatchObject({
+      state: { desired: { power: 'on' }, delta: { power: 'on' } },
+      version: 1,
+    });
+  });
+
+  it('is told what it may not do as AWS’s client is told', () => {
+    expect(run({}).stderr).toContain('UnauthorizedException');
+  });
+});

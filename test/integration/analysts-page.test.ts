@@ -5,36 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { EVENT_COLUMNS } from '../../src/application/event-row.js';
+import { shownOn } from '../support/page.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = readFileSync(join(ROOT, 'docs/analysts.md'), 'utf8');
 const folder = mkdtempSync(join(tmpdir(), 'analysts-page-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-interface Shown {
-  readonly command: string;
-  readonly output: string;
-}
-
-/** What the page shows: commands after a `$`, which may go on over lines that end in `\` or within quotes, and what they printed. */
-function shownOn(page: string): Shown[] {
-  const blocks = [...page.matchAll(/```console\n([^]*?)```/g)].map(([, block = '']) => block);
-  return blocks.flatMap((block) =>
-    block
-      .split(/^\$ /m)
-      .slice(1)
-      .map((text) => {
-        const lines = text.split('\n');
-        let end = 1;
-        while (isOpen(lines.slice(0, end).join('\n')) && end < lines.length) end++;
-        return { command: lines.slice(0, end).join('\n'), output: lines.slice(end).join('\n') };
-      }),
-  );
-}
-
-function isOpen(command: string): boolean {
-  return command.endsWith('\\') || (command.split('"').length - 1) % 2 === 1;
-}
 
 function run(command: string): Promise<{ stdout: string; stderr: string }> {
   const script = `device-state-replica() { '${process.execPath}' '${join(ROOT, 'dist/cli.js')}' "$@"; }\n${command}`;
