@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import mqtt, { type IClientOptions } from 'mqtt';
+import { CertificateAuthority } from '../support/certificates.js';
 import { RestClient, until } from '../support/http.js';
 import {
   describeWithMosquitto,
@@ -20,39 +21,17 @@ const PASSWORD = 'a-secret';
 const USERS = ['replica', 'panel', 'lamp-1', 'lamp-2', '+'];
 const NOT_AUTHORIZED = 135;
 
-function run(folder: string, program: string, ...args: string[]): void {
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` };
-  const { status, stderr } = spawnSync(program, args, { cwd: folder, encoding: 'utf8', env });
+function setPassword(folder: string, user: string): void {
+  const args = ['-b', 'passwords', user, PASSWORD];
+  const { status, stderr } = spawnSync('mosquitto_passwd', args, { cwd: folder, encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
-}
-
-/** `ca.crt`, and for each name a key and a certificate whose CN it is. */
-function makeCertificates(folder: string, ...names: string[]): void {
-  const key = (name: string): string[] => ['-newkey', 'rsa:2048', '-nodes', '-keyout', `${name}.key`];
-  const openssl = (...args: string[]): void => run(folder, 'openssl', ...args);
-  openssl('req', '-x509', ...key('ca'), '-out', 'ca.crt', '-subj', '/CN=ca', '-days', '2');
-  writeFileSync(join(folder, 'ext'), 'subjectAltName=IP:127.0.0.1');
-  for (const name of names) {
-    openssl('req', ...key(name), '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-    const authority = [
-      '-CA',
-      'ca.crt',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-days',
-      '2',
-      '-extfile',
-      'ext',
-    ];
-    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.crt`, ...authority);
-  }
 }
 
 /** The configuration of docker-compose.mqtt.yml, with other ports and paths alone, and with its lines on TLS. */
 describeWithMosquitto('deploy/mosquitto, with the service as its client', () => {
   const folder = temporaryFolder();
   const files = temporaryFolder();
+  let authority: CertificateAuthority;
   let mosquitto: Mosquitto;
   let service: Service;
   let rest: RestClient;
@@ -61,10 +40,14 @@ describeWithMosquitto('deploy/mosquitto, with the service as its client', () => 
 
   beforeAll(async () => {
     [inner, secure] = [await freePort(), await freePort()];
-    makeCertificates(files.path, 'server', 'lamp-1');
+    authority = CertificateAuthority.root(join(files.path, 'authority'));
+    const { cert, key } = authority.issue('server', { usage: 'serverAuth', alternative: 'IP:127.0.0.1' });
+    copyFileSync(authority.cert, join(files.path, 'ca.crt'));
+    copyFileSync(cert, join(files.path, 'server.crt'));
+    copyFileSync(key, join(files.path, 'server.key'));
     copyFileSync(join(DEPLOYED, 'access.acl'), join(files.path, 'access.acl'));
     writeFileSync(join(files.path, 'passwords'), '', { mode: 0o600 });
-    for (const user of USERS) run(files.path, 'mosquitto_passwd', '-b', 'passwords', user, PASSWORD);
+    for (const user of USERS) setPassword(files.path, user);
     const text = readFileSync(join(DEPLOYED, 'mosquitto.conf'), 'utf8');
     mosquitto = await runMosquitto((data, port) =>
       text
@@ -218,7 +201,7 @@ describeWithMosquitto('deploy/mosquitto, with the service as its client', () => 
   });
 
   it('lets a device in that is added while it runs', async () => {
-    run(files.path, 'mosquitto_passwd', '-b', 'passwords', 'lamp-3', PASSWORD);
+    setPassword(files.path, 'lamp-3');
     mosquitto.reload();
     const device = await connected('lamp-3', { reconnectPeriod: 50 });
     await device.client.subscribeAsync('state/lamp-3/update/accepted', { qos: 1 });
@@ -228,11 +211,11 @@ describeWithMosquitto('deploy/mosquitto, with the service as its client', () => 
   });
 
   it('lets a device in by its certificate, at its own topics alone', async () => {
-    const file = (name: string): Buffer => readFileSync(join(files.path, name));
+    const { cert, key } = authority.issue('lamp-1');
     const client = await mqtt.connectAsync(`mqtts://127.0.0.1:${secure}`, {
-      ca: file('ca.crt'),
-      cert: file('lamp-1.crt'),
-      key: file('lamp-1.key'),
+      ca: readFileSync(authority.cert),
+      cert: readFileSync(cert),
+      key: readFileSync(key),
       protocolVersion: 5,
     });
     const got: string[] = [];

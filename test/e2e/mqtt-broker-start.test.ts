@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { CertificateAuthority, type IssuedFiles } from '../support/certificates.js';
 import { RestClient, until } from '../support/http.js';
 import {
   describeWithMosquitto,
@@ -118,73 +119,24 @@ describeWithMosquitto('the topics of AWS on a Mosquitto that shares subscription
 
 describeWithMosquitto('the service as a client of a Mosquitto that asks who it is', () => {
   const folder = temporaryFolder();
+  let authority: CertificateAuthority;
+  let client: IssuedFiles;
   let mosquitto: Mosquitto;
-  const run = (...args: string[]): void => {
-    const { status, stderr } = spawnSync('openssl', args, { cwd: folder.path, encoding: 'utf8' });
-    if (status !== 0) throw new Error(stderr);
-  };
   const file = (name: string): string => join(folder.path, name);
 
   beforeAll(async () => {
-    run(
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-keyout',
-      'ca.key',
-      '-out',
-      'ca.pem',
-      '-subj',
-      '/CN=ca',
-      '-days',
-      '2',
-    );
-    for (const [name, address] of [
-      ['server', 'IP:127.0.0.1'],
-      ['client', 'DNS:client'],
-    ]) {
-      run(
-        'req',
-        '-newkey',
-        'rsa:2048',
-        '-nodes',
-        '-keyout',
-        `${name}.key`,
-        '-out',
-        `${name}.csr`,
-        '-subj',
-        `/CN=${name}`,
-      );
-      writeFileSync(file('ext'), `subjectAltName=${address}`);
-      run(
-        'x509',
-        '-req',
-        '-in',
-        `${name}.csr`,
-        '-CA',
-        'ca.pem',
-        '-CAkey',
-        'ca.key',
-        '-CAcreateserial',
-        '-out',
-        `${name}.pem`,
-        '-days',
-        '2',
-        '-extfile',
-        'ext',
-      );
-    }
+    authority = CertificateAuthority.root(file('ca'));
+    const server = authority.issue('server', { usage: 'serverAuth', alternative: 'IP:127.0.0.1' });
+    client = authority.issue('client');
     const users = file('users');
     writeFileSync(users, 'replica:s3:cret@\n', { mode: 0o600 });
     spawnSync('mosquitto_passwd', ['-b', '-c', users, 'replica', 's3:cret@']);
     mosquitto = await startMosquitto(() => [
       'allow_anonymous false',
       `password_file ${users}`,
-      `cafile ${file('ca.pem')}`,
-      `certfile ${file('server.pem')}`,
-      `keyfile ${file('server.key')}`,
+      `cafile ${authority.cert}`,
+      `certfile ${server.cert}`,
+      `keyfile ${server.key}`,
       'require_certificate true',
     ]);
   });
@@ -194,9 +146,9 @@ describeWithMosquitto('the service as a client of a Mosquitto that asks who it i
   });
 
   const tls = (): Record<string, string> => ({
-    MQTT_TLS_CA_FILE: file('ca.pem'),
-    MQTT_TLS_CERT_FILE: file('client.pem'),
-    MQTT_TLS_KEY_FILE: file('client.key'),
+    MQTT_TLS_CA_FILE: authority.cert,
+    MQTT_TLS_CERT_FILE: client.cert,
+    MQTT_TLS_KEY_FILE: client.key,
   });
   const secure = (user: string): string => `mqtts://${user}${mosquitto.address}`;
 
