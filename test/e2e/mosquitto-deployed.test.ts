@@ -186,6 +186,20 @@ describeWithMosquitto('deploy/mosquitto, with the service as its client', () => 
     await peer.leave();
   });
 
+  it('lets a device tell its presence, and no other one', async () => {
+    const device = await connected('lamp-1');
+    await device.client.publishAsync('state/lamp-1/presence', '{"connected":true}', { qos: 1, retain: true });
+    await until('it is known', async () =>
+      (await rest.get('/state/lamp-1/presence')).text.includes('"connected":true'),
+    );
+    expect(await publishCode(device, 'state/lamp-2/presence')).toBe(NOT_AUTHORIZED);
+    const panel = await component();
+    await panel.client.subscribeAsync('state/+/presence', { qos: 1 });
+    await panel.has(1, 'state/lamp-1/presence');
+    await panel.leave();
+    await device.leave();
+  });
+
   it('lets nobody in by no password, or by a wrong one, and ends no other device’s connection', async () => {
     const device = await connected('lamp-1', { reconnectPeriod: 0 });
     for (const options of [{}, { username: 'lamp-1' }, { username: 'lamp-1', password: 'wrong' }]) {
