@@ -19,13 +19,23 @@ import { RawSocket } from '../support/raw-socket.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
 const sockets: RawSocket[] = [];
+/** Those of one test alone, which end with it, however it ends. */
+const services: Service[] = [];
+const folders: { remove(): void }[] = [];
+async function startForTest(start: () => Promise<Service>): Promise<Service> {
+  const service = await start();
+  services.push(service);
+  return service;
+}
 async function open(address: string, from?: string): Promise<RawSocket> {
   const socket = await RawSocket.connect(address, from);
   sockets.push(socket);
   return socket;
 }
-afterEach(() => {
+afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
+  await Promise.all(services.splice(0).map((service) => service.stop()));
+  for (const folder of folders.splice(0)) folder.remove();
 });
 
 const report = (n: number): string => JSON.stringify({ state: { reported: { n } } });
@@ -49,9 +59,9 @@ describe('limits of known callers, by MQTT', () => {
   const folder = temporaryFolder();
   const [panel, lamp, ops] = [newApiKey(), newApiKey(), newApiKey()];
   const file = join(folder.path, 'keys');
-  let services = 0;
+  let folderCount = 0;
   const start = (settings: Record<string, string>): Promise<Service> =>
-    startService({ DATA_DIR: join(folder.path, `data-${services++}`), API_KEYS_FILE: file, ...settings });
+    startService({ DATA_DIR: join(folder.path, `data-${folderCount++}`), API_KEYS_FILE: file, ...settings });
   beforeAll(() => {
     const lines = [
       lineOf({ id: 'panel', role: 'component', devices: ['*'] }, panel),
@@ -218,7 +228,7 @@ describe('limits of known callers, by MQTT', () => {
   });
 
   it('of connections of a caller', async () => {
-    const service = await start({ MAX_MQTT_CONNECTIONS_PER_CALLER_COUNT: '2' });
+    const service = await startForTest(() => start({ MAX_MQTT_CONNECTIONS_PER_CALLER_COUNT: '2' }));
     const connect = async (clientId: string, password: string): Promise<[RawSocket, number | undefined]> => {
       const socket = await open(service.mqtt);
       socket.send(connectPacket(clientId, { password }));
@@ -236,7 +246,6 @@ describe('limits of known callers, by MQTT', () => {
     for (const socket of sockets) socket.destroy();
     await until('a place', async () => (await connect('three', panel))[1] === 0);
     expect(limited((await get(service, '/metrics')).text, 'caller-connections')).toBeGreaterThanOrEqual(2);
-    await service.stop();
   });
 });
 
@@ -480,7 +489,10 @@ describe('limits of whoever comes, by MQTT', () => {
 describe('a rate where nobody authenticates', () => {
   it('is of each client id', async () => {
     const folder = temporaryFolder();
-    const service = await startService({ DATA_DIR: folder.path, MAX_REQUESTS_PER_SECOND_COUNT: '10' });
+    folders.push(folder);
+    const service = await startForTest(() =>
+      startService({ DATA_DIR: folder.path, MAX_REQUESTS_PER_SECOND_COUNT: '10' }),
+    );
     const [one, other] = [await open(service.mqtt), await open(service.mqtt)];
     const begin = performance.now();
     one.send(connectPacket('one'));
@@ -491,15 +503,16 @@ describe('a rate where nobody authenticates', () => {
     expect(bodiesOf(one, TYPES.puback).length).toBeLessThan(29);
     await until('all acknowledgements', () => bodiesOf(one, TYPES.puback).length === 29);
     expect(performance.now() - begin).toBeGreaterThan(1980);
-    await service.stop();
-    folder.remove();
   });
 });
 
 describe('MQTT.js', () => {
   it('keeps its connection at a rate that holds it up for longer than its keep-alive', async () => {
     const folder = temporaryFolder();
-    const service = await startService({ DATA_DIR: folder.path, MAX_REQUESTS_PER_SECOND_COUNT: '5' });
+    folders.push(folder);
+    const service = await startForTest(() =>
+      startService({ DATA_DIR: folder.path, MAX_REQUESTS_PER_SECOND_COUNT: '5' }),
+    );
     const client = mqtt.connect(`mqtt://${service.mqtt}`, {
       clientId: 'patient',
       protocolVersion: 4,
@@ -515,7 +528,5 @@ describe('MQTT.js', () => {
     expect(connects).toBe(1);
     expect((await new RestClient(service.url).get('/state/patient')).body['version']).toBe(40);
     await client.endAsync(true);
-    await service.stop();
-    folder.remove();
   });
 });
