@@ -1,30 +1,28 @@
 import { Gauge, type Registry } from 'prom-client';
 import { type ReadModelQueries } from '../application/ports/read-model.js';
+import { KeptReading } from './kept-reading.js';
 
 /** Seconds, the longest first. 0: all that are out of sync. */
 const LONGER_THAN = [86_400, 3600, 900, 300, 60, 0];
-/** What was read is shown again for so long: how often it is asked for must not matter. */
-const KEPT_MS = 5000;
 
 type Model = Pick<ReadModelQueries, 'outOfSync'>;
 
 /**
  * Gauges for alarms: devices that are out of sync, by how long. They are read from the read model when they are asked
- * for; where it cannot be read they have no value, and neither where there is none.
+ * for; where it cannot be read, or not soon, they have no value, and neither where there is none.
  */
 export class OutOfSyncMetrics {
   private readonly devices: Gauge<'longer_than'>;
   private readonly oldest: Gauge;
-  private model: Model | null = null;
-  private read: Promise<void> = Promise.resolve();
-  private readAt = -Infinity;
+  private reading: KeptReading | null = null;
 
   constructor(
     registry: Registry,
     private readonly clock: () => number = Date.now,
   ) {
     const registers = [registry];
-    const refresh = (): Promise<void> => this.refresh();
+    // Both gauges ask, and get one answer.
+    const refresh = async (): Promise<void> => this.reading?.refresh();
     this.devices = new Gauge({
       name: 'replica_out_of_sync_devices',
       help: 'Devices that have been out of sync for longer than so many seconds',
@@ -42,34 +40,23 @@ export class OutOfSyncMetrics {
   }
 
   watch(model: Model): void {
-    this.model = model;
-  }
-
-  /** Both gauges ask, and get one answer. */
-  private refresh(): Promise<void> {
-    if (this.model !== null && performance.now() - this.readAt >= KEPT_MS) {
-      this.readAt = performance.now();
-      this.read = this.readFrom(this.model);
-    }
-    return this.read;
+    this.reading = new KeptReading(
+      () => this.readFrom(model),
+      () => this.forget(),
+    );
   }
 
   private async readFrom(model: Model): Promise<void> {
     const now = this.clock();
     const bounds = LONGER_THAN.filter((seconds) => seconds > 0).map((seconds) => now - seconds * 1000 - 1);
-    try {
-      const { counts, oldest } = await model.outOfSync({ bounds, oldestCount: 1 });
-      let devices = 0;
-      for (const [index, seconds] of LONGER_THAN.entries()) {
-        devices += counts[index] ?? 0;
-        this.devices.set({ longer_than: String(seconds) }, devices);
-      }
-      const since = oldest[0]?.since ?? now;
-      this.oldest.set(Math.max(0, now - since) / 1000);
-    } catch {
-      // Who keeps the read model tells of its failures.
-      this.forget();
+    const { counts, oldest } = await model.outOfSync({ bounds, oldestCount: 1 });
+    let devices = 0;
+    for (const [index, seconds] of LONGER_THAN.entries()) {
+      devices += counts[index] ?? 0;
+      this.devices.set({ longer_than: String(seconds) }, devices);
     }
+    const since = oldest[0]?.since ?? now;
+    this.oldest.set(Math.max(0, now - since) / 1000);
   }
 
   /** A gauge without labels is 0 from the start and after a reset, which would say that all is well. */

@@ -5,6 +5,7 @@ import {
   type OutOfSyncQuery,
   ReadModelError,
 } from '../../../src/application/ports/read-model.js';
+import { deferred } from '../../../src/application/timing.js';
 import { OutOfSyncMetrics } from '../../../src/observability/out-of-sync-metrics.js';
 
 const NOW = 1_800_000_000_000;
@@ -67,6 +68,26 @@ describe('What is told of devices that are out of sync', () => {
     expect(await shown(registry)).toEqual([]);
     metrics.watch({ outOfSync: () => Promise.reject(new ReadModelError('unavailable', 'away')) });
     expect(await shown(registry)).toEqual([]);
+  });
+
+  it('is nothing, and holds nothing else up, where the read model does not answer', async () => {
+    const registry = new Registry();
+    const metrics = new OutOfSyncMetrics(registry, () => NOW);
+    const { outOfSync } = modelOf(NOW);
+    const late = deferred<void>();
+    let asked = 0;
+    metrics.watch({
+      async outOfSync(query) {
+        asked++;
+        await late.promise;
+        return outOfSync(query);
+      },
+    });
+    for (let n = 0; n < 2; n++) expect(await shown(registry)).toEqual([]);
+    // Those who ask meanwhile do not ask the read model again.
+    expect(asked).toBe(1);
+    late.resolve();
+    expect(await shown(registry)).toHaveLength(7);
   });
 
   it('is read once for all who ask within seconds', async () => {
