@@ -10,21 +10,27 @@ import { readCommands, type Replicas, type StoredCommand } from './replicas.js';
 
 export type IncomingCommand = Extract<Incoming, { kind: 'command' }>;
 
-/**
- * What a command was answered the first time; `unknown`: the history does not tell. Where it tells that the command was
- * decided, `lastEvent` is the time of the device's last event then.
- */
+/** What a command was answered the first time; `unknown`: it was not decided before, as far as the history tells. */
 export type Recalled =
   | { readonly kind: 'accepted'; readonly response: Response }
   | { readonly kind: 'refused'; readonly refusal: Refusal; readonly lastEvent: number }
-  | { readonly kind: 'unknown'; readonly lastEvent?: number };
+  | { readonly kind: 'unknown' };
+
+/** It would be recorded on the state of then, and was not. */
+interface Contradicted {
+  readonly kind: 'contradicted';
+  /** The time of the device's last event then. */
+  readonly lastEvent: number;
+}
 
 const UNKNOWN: Recalled = { kind: 'unknown' };
+
+export const TOO_LARGE: Refusal = { code: 413, message: 'The event is too large for the event store' };
 
 /** One command that is looked for, and what the history has told of it so far. */
 interface Search {
   readonly command: IncomingCommand;
-  answer: Recalled;
+  answer: Recalled | Contradicted;
   /** Its very record was met. */
   isFound: boolean;
   /** The answer to the latest command that has its message id. */
@@ -77,11 +83,13 @@ export async function recall(
       search.answer = answer;
     }
   }
-  const contradicted = searches.filter(
-    ({ answer }) => answer.kind === 'unknown' && answer.lastEvent !== undefined,
-  );
+  const contradicted = searches.filter(({ answer }) => answer.kind === 'contradicted');
   if (contradicted.length > 0) await findRefusals(store, replicas, deviceId, contradicted, options);
-  const answers = searches.map(({ command, answer, byId }) => {
+  const answers = searches.map(({ command, answer, byId }): Recalled => {
+    if (answer.kind === 'contradicted') {
+      // On no state would it be refused, so it was the store that did not take it.
+      return { kind: 'refused', refusal: TOO_LARGE, lastEvent: answer.lastEvent };
+    }
     const isRepeat = answer.kind === 'unknown' && recogniseById(replica, command.origin).kind === 'repeat';
     return isRepeat ? (byId ?? UNKNOWN) : answer;
   });
@@ -115,7 +123,7 @@ async function findRefusals(
       const wasThere = replica.timestamp <= search.command.origin.source.timestamp;
       if (found.has(search) && !wasThere) continue;
       const answer = decideAgain(replica, search, options);
-      if (answer.kind !== 'unknown') found.set(search, answer);
+      if (answer.kind === 'accepted' || answer.kind === 'refused') found.set(search, answer);
     }
   };
   look();
@@ -220,7 +228,11 @@ function listIn(map: Map<string, Search[]>, key: string): Search[] {
   return list;
 }
 
-function decideAgain(replica: Replica, { command, byId }: Search, options: DecideOptions): Recalled {
+function decideAgain(
+  replica: Replica,
+  { command, byId }: Search,
+  options: DecideOptions,
+): Recalled | Contradicted {
   const { content, origin } = command;
   const lastEvent = replica.timestamp;
   const recognition = recogniseById(replica, origin);
@@ -232,5 +244,5 @@ function decideAgain(replica: Replica, { command, byId }: Search, options: Decid
   if (decision.events.length === 0 && content.kind === 'update') {
     return { kind: 'accepted', response: respondUnchanged(replica, content) };
   }
-  return { kind: 'unknown', lastEvent };
+  return { kind: 'contradicted', lastEvent };
 }

@@ -12,7 +12,7 @@ import { type CommandBatch } from './ports/bus.js';
 import { type Clock } from './ports/clock.js';
 import { type AppendResult, EventStoreError, type EventStore } from './ports/event-store.js';
 import { type Observer } from './ports/observer.js';
-import { recall, type Recalled } from './recall.js';
+import { recall, type Recalled, TOO_LARGE } from './recall.js';
 import { type Replicas } from './replicas.js';
 
 export interface RecordOptions extends DecideOptions {
@@ -34,8 +34,6 @@ const CONFLICTS_WITHOUT_PAUSE = 5;
 
 /** How far the decisions of one device came: to the end or the next append, or to where the store must be asked. */
 type Progress = 'decided' | 'recall' | 'prove';
-
-const TOO_LARGE: Refusal = { code: 413, message: 'The event is too large for the event store' };
 
 /**
  * Decides the commands of a step, device by device, and appends the events of all devices together, until each
@@ -154,8 +152,7 @@ export class RecordStep {
       }
       if (item.isTooLarge) {
         work.needsProof = true;
-        const then = item.recalled?.kind === 'unknown' ? item.recalled.lastEvent : undefined;
-        this.refuse(item, then ?? replica.timestamp, TOO_LARGE);
+        this.refuse(item, replica.timestamp, TOO_LARGE);
         continue;
       }
       const decision = decide(replica, content, clock(), options);

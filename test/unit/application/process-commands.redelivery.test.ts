@@ -325,9 +325,19 @@ describe('a refused command that comes again', () => {
     log.send('a', temp(1));
     log.send('a', { state: { reported: { x: 'x'.repeat(1000) } } });
     log.send('a', temp(2));
+    log.send('a', { state: { reported: { x: 'x'.repeat(1000) } }, version: 2 });
+    log.send('a', { state: { reported: { x: 'x'.repeat(1000) } } }, { 'message-id': 'm' });
+    log.send('a', temp(3), { 'message-id': 'm' });
     const service = new ReplicaProcess(settings);
     const first = await service.deliver(log.batch());
-    expect(answers(first)).toEqual(['a update.accepted 1', 'a update.rejected 413', 'a update.accepted 2']);
+    expect(answers(first)).toEqual([
+      'a update.accepted 1',
+      'a update.rejected 413',
+      'a update.accepted 2',
+      'a update.rejected 413',
+      'a update.rejected 413',
+      'a update.accepted 3',
+    ]);
 
     const again = await service.restarted(settings).deliver(log.batch());
 
