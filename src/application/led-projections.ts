@@ -74,7 +74,7 @@ export class LedProjections implements ProjectionsControl {
         this.problem = null;
       } catch (error) {
         delayMs = backoff.nextDelayMs();
-        this.problem = messageOf(error).split('\n', 1)[0] ?? null;
+        this.problem = firstLineOf(error);
         if (!signal.aborted) this.dependencies.observer.projectionFailed('live', error, delayMs);
       }
       await pause(delayMs, signal);
@@ -112,8 +112,14 @@ export class LedProjections implements ProjectionsControl {
       const { position, lagMs } = projections.status();
       this.heard = { position, lagMs, rebuild: null, at: this.dependencies.clock() };
       this.projections = null;
+      // What is under way may take its time to fail, too.
+      if (!this.stopping.signal.aborted) this.problem = firstLineOf(term.ended.reason);
       await projections.stop();
       await term.release();
     }
   }
+}
+
+function firstLineOf(error: unknown): string | null {
+  return messageOf(error).split('\n', 1)[0] ?? null;
 }

@@ -23,7 +23,7 @@ export interface Heard extends LeaderReport {
 
 /** A right that one process at a time has. */
 export interface Term {
-  /** Aborted at once when the right is lost, or may be. */
+  /** Aborted at once when the right is lost, or may be; its reason is an error that says why. */
   readonly ended: AbortSignal;
   /** Gives the right back. Never rejects. Idempotent. */
   release(): Promise<void>;

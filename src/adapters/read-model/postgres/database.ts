@@ -13,8 +13,12 @@ export interface DatabaseOptions {
 /** Writing and reading of the projection, and of a rebuild beside it. */
 const WORK_COUNT = 3;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** No batch takes so long but on a server that stands still. */
-const WORK_TIMEOUT_MS = 120_000;
+/** No batch takes so long but on a server that stands still, or behind a connection that does not say that it is dead. */
+const WORK_TIMEOUT_MS = 30_000;
+/** Takes a moment: several connections may have died at once, and each is found out by this. */
+const BEGIN_TIMEOUT_MS = 5_000;
+/** Making the tables what this version wants may take longer where they are large. */
+const PREPARE_TIMEOUT_MS = 120_000;
 /** Between two statements of a transaction: a process that stands still there holds up those who take over. */
 const STEP_TIMEOUT_MS = 5_000;
 /** How much longer the client waits than the server: for a connection that is broken and does not say so. */
@@ -71,12 +75,12 @@ export class Database {
   }
 
   transaction<T>(steps: (run: Run) => Promise<T>): Promise<T> {
-    return this.guarded(() => this.transact(steps, STEP_TIMEOUT_MS));
+    return this.guarded(() => this.transact(steps, STEP_TIMEOUT_MS, WORK_TIMEOUT_MS));
   }
 
   /** As {@link transaction}, where the tables need not be there. */
   async prepare<T>(steps: (run: Run) => Promise<T>): Promise<T> {
-    return this.transact(steps).catch((error: unknown) => {
+    return this.transact(steps, PREPARE_TIMEOUT_MS, PREPARE_TIMEOUT_MS).catch((error: unknown) => {
       throw toReadModelError(error, this.place);
     });
   }
@@ -101,16 +105,26 @@ export class Database {
     return (await pool.query(query)).rows as Row[];
   }
 
-  private async transact<T>(steps: (run: Run) => Promise<T>, stepMs = WORK_TIMEOUT_MS): Promise<T> {
+  private async transact<T>(steps: (run: Run) => Promise<T>, stepMs: number, timeoutMs: number): Promise<T> {
     const client = await this.work.connect();
     // The connection may break between two statements, and nobody else listens.
     const ignore = (): void => undefined;
     client.on('error', ignore);
     let isWhole = false;
     try {
-      await client.query(`BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${stepMs}`);
+      const begin = {
+        text: `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${stepMs}; SET LOCAL statement_timeout = ${timeoutMs}`,
+        query_timeout: BEGIN_TIMEOUT_MS,
+      };
+      await client.query(begin);
       const result = await steps(async <Row>({ text, values }: Query) => {
-        return (await client.query({ text, values: [...values], rowMode: 'array' })).rows as Row[];
+        const own = {
+          text,
+          values: [...values],
+          rowMode: 'array' as const,
+          query_timeout: timeoutMs + GRACE_MS,
+        };
+        return (await client.query(own)).rows as Row[];
       });
       await client.query('COMMIT');
       isWhole = true;

@@ -167,12 +167,13 @@ class Session {
   private constructor(
     private readonly client: pg.Client,
     private readonly socket: Socket,
+    private readonly place: string,
   ) {
-    client.on('error', () => this.ending.abort());
-    client.on('end', () => this.ending.abort());
+    client.on('error', (error) => this.lose(error));
+    client.on('end', () => this.lose(new Error('the server ended the connection')));
   }
 
-  static async open({ config }: DatabaseAddress): Promise<Session> {
+  static async open({ config, place }: DatabaseAddress): Promise<Session> {
     const socket = new Socket();
     const client = new pg.Client({
       ...config,
@@ -182,7 +183,7 @@ class Session {
       statement_timeout: CALL_TIMEOUT_MS,
       query_timeout: CALL_TIMEOUT_MS,
     });
-    const session = new Session(client, socket);
+    const session = new Session(client, socket, place);
     try {
       await client.connect();
       await client.query(KEEPALIVE);
@@ -193,8 +194,13 @@ class Session {
     }
   }
 
+  /** Its reason is an error that says why, where it was not asked for. */
   get ended(): AbortSignal {
     return this.ending.signal;
+  }
+
+  private lose(error: unknown): void {
+    this.ending.abort(toReadModelError(error, this.place));
   }
 
   async query<Row>(text: string, values: unknown[]): Promise<Row[]> {
@@ -204,14 +210,19 @@ class Session {
   /** Goes on asking, until the end: what is asked for does not matter. */
   beat(): void {
     const beat = setInterval(() => {
-      this.query('SELECT 1', []).catch(() => this.end());
+      this.query('SELECT 1', []).catch((error: unknown) => this.end(error));
     }, BEAT_MS);
     this.ended.addEventListener('abort', () => clearInterval(beat), { once: true });
   }
 
-  /** Resolves soon, also where the server is away without a word. */
-  async end(): Promise<void> {
-    this.ending.abort();
+  /**
+   * Resolves soon, also where the server is away without a word.
+   *
+   * @param error why it ends; absent: it was asked to
+   */
+  async end(error?: unknown): Promise<void> {
+    if (error === undefined) this.ending.abort();
+    else this.lose(error);
     const giveUp = setTimeout(() => this.socket.destroy(), FAREWELL_MS);
     await this.client.end().catch(() => undefined);
     clearTimeout(giveUp);
@@ -230,8 +241,8 @@ class SessionTerm implements LeaderTerm {
     try {
       const [row] = await this.session.query<[boolean]>(TELL, values);
       return row?.[0] ?? false;
-    } catch {
-      await this.session.end();
+    } catch (error) {
+      await this.session.end(error);
       return false;
     }
   }
