@@ -54,8 +54,8 @@ export class ConnectionLimits {
   /** Those that were not let in yet. By their ends, since with TLS MQTT has another socket than its connection. */
   private readonly silent = new Map<string, { readonly socket: Socket; readonly since: number }>();
   private readonly addresses: Places;
-  /** By the name of a caller that is known, and by client id. */
-  private readonly callers = new Map<string, Map<string, Socket>>();
+  /** By the name of a caller that is known: its connections, with their client ids. */
+  private readonly callers = new Map<string, Map<Socket, string>>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: ConnectionLimitsOptions) {
@@ -159,11 +159,14 @@ export class ConnectionLimits {
   /** Counts the connection among those of its caller, of which one of the same client id ends for it. */
   private isOneOf(name: string, clientId: string, socket: Socket): boolean {
     const { maxCallerCount } = this.options;
-    const sockets = this.callers.get(name) ?? new Map<string, Socket>();
-    if (maxCallerCount > 0 && sockets.size >= maxCallerCount && !sockets.has(clientId)) return false;
-    this.callers.set(name, sockets.set(clientId, socket));
+    const sockets = this.callers.get(name) ?? new Map<Socket, string>();
+    if (maxCallerCount > 0 && sockets.size >= maxCallerCount) {
+      const staying = [...sockets.values()].filter((id) => id !== clientId);
+      if (staying.length >= maxCallerCount) return false;
+    }
+    this.callers.set(name, sockets.set(socket, clientId));
     socket.once('close', () => {
-      if (sockets.get(clientId) === socket) sockets.delete(clientId);
+      sockets.delete(socket);
       if (sockets.size === 0 && this.callers.get(name) === sockets) this.callers.delete(name);
     });
     return true;

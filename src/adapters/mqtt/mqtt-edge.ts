@@ -19,6 +19,7 @@ import { EdgeCommands } from './edge-commands.js';
 import { EdgePresence } from './edge-presence.js';
 import { MqttAccess, refusalOf, SERVER_UNAVAILABLE } from './mqtt-access.js';
 import { MqttConnections } from './mqtt-connections.js';
+import { clientOf, holdOneOfEachId } from './registry.js';
 import { Sessions } from './sessions.js';
 import { type Dialect, firstOf, MQTT_CHANNELS, type MqttChannel, ShadowTopics, Topics } from './topics.js';
 
@@ -117,7 +118,7 @@ export class MqttEdge {
     this.returns = new DeltasOnReturn(this.dialects, this.deltas, dependencies.observer);
     const { authenticator, certificates, observer, limits } = dependencies;
     this.sessions = new Sessions(
-      (clientId) => this.clientOf(clientId) !== undefined,
+      (clientId) => clientOf(this.broker, clientId) !== null,
       options.maxConnectionCount,
       (clientId) => limits.observer.limited('mqtt', 'unacknowledged', clientId),
     );
@@ -130,7 +131,7 @@ export class MqttEdge {
       topics,
       access: this.access,
       recorder: dependencies.presence,
-      isTakenOver: (client) => ![undefined, client].includes(this.clientOf(client.id)),
+      isTakenOver: (client) => ![null, client].includes(clientOf(this.broker, client.id)),
       publish: (topic, document) => this.publish(topic, document),
     });
     this.limits = new ConnectionLimits({ ...options, ...limits });
@@ -155,6 +156,7 @@ export class MqttEdge {
       authorizePublish: (client, packet, done) => commands.take(client, packet, done),
       authorizeSubscribe: (client, subscription, done) => done(null, this.grant(client, subscription)),
     });
+    holdOneOfEachId(this.broker);
     this.broker.on('subscribe', (subscriptions, client) => {
       const end = this.limits.begin(client, 'subscribe');
       const granted = subscriptions.filter(({ qos }) => Number(qos) !== FAILED);
@@ -264,12 +266,5 @@ export class MqttEdge {
 
   private publish(topic: string, document: string | Buffer): void {
     this.broker.publish(messageOf(topic, document), () => undefined);
-  }
-
-  private clientOf(clientId: string): Client | undefined {
-    const { clients } = this.broker as unknown as {
-      readonly clients: Readonly<Record<string, Client | undefined>>;
-    };
-    return clients[clientId];
   }
 }

@@ -42,6 +42,8 @@ interface Persistence {
   outgoingUpdate(client: Named, packet: Outgoing): Promise<void>;
   outgoingClearMessageId(client: Named, packet: Outgoing): Promise<Outgoing | undefined>;
   outgoingStream(client: Named): AsyncIterable<Outgoing>;
+  /** The wills of clients of other brokers that are silent. */
+  streamWill(): Iterable<unknown>;
 }
 
 /**
@@ -100,6 +102,9 @@ export class Sessions {
     store.outgoingUpdate = async ({ id }, packet) => unacknowledged.update(id, packet);
     store.outgoingClearMessageId = async ({ id }, { messageId }) => unacknowledged.remove(id, messageId);
     store.outgoingStream = ({ id }) => unacknowledged.stream(id);
+    // There are no other brokers. It would take itself for one that is silent when the machine's clock jumps ahead, and
+    // publish the wills of clients that are connected.
+    store.streamWill = () => [];
   }
 
   /**

@@ -3,6 +3,7 @@ import { type Client } from 'aedes';
 import { Socket } from 'node:net';
 import { ConnectionLimits } from '../../../src/adapters/mqtt/connection-limits.js';
 import { InFlight } from '../../../src/application/access/in-flight.js';
+import { type Caller } from '../../../src/application/access/rules.js';
 
 const MIB = 1024 * 1024;
 
@@ -17,7 +18,7 @@ describe('connections of the MQTT edge', () => {
       maxRequestBytes: 1000,
       maxConnectionCount: 10,
       maxAddressCount: 0,
-      maxCallerCount: 0,
+      maxCallerCount: 2,
       arrivalMs: 600_000,
       callerRates: null,
       inFlight: new InFlight(MIB),
@@ -38,6 +39,28 @@ describe('connections of the MQTT edge', () => {
     limits.take(socket, () => ({}) as Client);
     return socket;
   }
+
+  it('are counted for their caller until they end, also where another one came under the client id', async () => {
+    const caller: Caller = { id: 'panel', role: 'component', devices: ['*'] };
+    const enter = (id: string): Socket | null => {
+      const conn = connected(0);
+      return limits.enter({ id, conn } as unknown as Client, caller) ? conn : null;
+    };
+    const gone = async (socket: Socket | null): Promise<void> => {
+      socket?.destroy();
+      await new Promise((resolve) => socket?.once('close', resolve));
+    };
+    const one = enter('one');
+    enter('two');
+    expect(enter('three')).toBeNull();
+    const again = enter('one');
+    expect(again).not.toBeNull();
+    // It has gone before it took the place.
+    await gone(again);
+    expect(enter('three')).toBeNull();
+    await gone(one);
+    expect(enter('three')).not.toBeNull();
+  });
 
   it('are cut for what waits for one of them', () => {
     const [fits, tooMuch] = [connected(16 * MIB), connected(16 * MIB + 1)];

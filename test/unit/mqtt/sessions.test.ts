@@ -232,6 +232,17 @@ describe('sessions', () => {
     expect(sessions.hasTaken(again, { messageId: 8 })).toBe(false);
   });
 
+  it('give the broker no wills to publish, whose own heartbeat is old where the clock was put forward', async () => {
+    const persistence = sessions.persistence as unknown as {
+      setup(broker: { readonly id: string }): Promise<void>;
+      putWill(client: Client, will: object): Promise<void>;
+      streamWill(brokers: object): AsyncIterable<unknown>;
+    };
+    await persistence.setup({ id: 'this' });
+    await persistence.putWill({ id: 'c', clean: true }, { topic: 'x', payload: Buffer.from('') });
+    for await (const will of persistence.streamWill({})) expect(will).toBeUndefined();
+  });
+
   it('are forgotten beyond their bound, those first whose clients have been away the longest', async () => {
     const [a, b, c] = [await come('a', ['#']), await come('b', ['#']), await come('c', ['#'])];
     leave(b);
