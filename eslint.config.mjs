@@ -2,7 +2,18 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', '.venv/', 'node_modules/', 'data/', 'coverage/', 'test/support/kafka/target/'] },
+  {
+    ignores: [
+      'dist/',
+      '.venv/',
+      '.stryker-tmp/',
+      'node_modules/',
+      'data/',
+      'coverage/',
+      'reports/',
+      'test/support/kafka/target/',
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -2,7 +2,11 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/test/support/kafka/target/'],
+  modulePathIgnorePatterns: [
+    '<rootDir>/dist/',
+    '<rootDir>/.stryker-tmp/',
+    '<rootDir>/test/support/kafka/target/',
+  ],
   extensionsToTreatAsEsm: ['.ts'],
   // TypeScript imports name the file that will exist after the build.
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },

@@ -5,6 +5,7 @@ import {
   getDocument,
   rejectedDocument,
 } from '../../../src/replica/documents.js';
+import { type Replica } from '../../../src/replica/replica.js';
 import { given, remove, update } from '../support/scenario.js';
 
 const at = (timestamp: number): { timestamp: number } => ({ timestamp });
@@ -107,12 +108,13 @@ describe('The documents document', () => {
 });
 
 describe('The answer to a get', () => {
-  const { replica } = given(update({ reported: { a: 1, b: [1] } })).when(
-    update({ desired: { a: 2, b: [1], toString: { x: 1 } } }),
-  );
+  const replica = (): Replica =>
+    given(update({ reported: { a: 1, b: [1] } })).when(
+      update({ desired: { a: 2, b: [1], toString: { x: 1 } } }),
+    ).replica;
 
   it('has desired, reported and delta, with the metadata of each', () => {
-    expect(JSON.parse(getDocument(replica, 999, 'token'))).toStrictEqual({
+    expect(JSON.parse(getDocument(replica(), 999, 'token'))).toStrictEqual({
       state: {
         desired: { a: 2, b: [1], toString: { x: 1 } },
         reported: { a: 1, b: [1] },
@@ -130,7 +132,7 @@ describe('The answer to a get', () => {
   });
 
   it('for the delta alone has what is outstanding', () => {
-    expect(JSON.parse(currentDelta(replica, 999) ?? '')).toStrictEqual({
+    expect(JSON.parse(currentDelta(replica(), 999) ?? '')).toStrictEqual({
       state: { a: 2, toString: { x: 1 } },
       metadata: { a: at(200), toString: { x: at(200) } },
       version: 2,

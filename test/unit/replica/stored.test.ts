@@ -81,7 +81,13 @@ describe('A stored event', () => {
 
 describe('A stored event that is not known', () => {
   const data = { version: 1, timestamp: 2, state: {} };
-  const metadata = JSON.parse(encodeMetadata(origin(1))) as { [key: string]: JsonValue };
+  const metadata: { [key: string]: JsonValue } = {
+    schema: 1,
+    $causationId: 'command-1',
+    $correlationId: 'command-1',
+    source: { topic: 'state.update', partition: 0, offset: 1, timestamp: 1_001, log: 'first-life' },
+    fingerprint: 'update:1',
+  };
   const type = 'ReportedStateChanged';
 
   it.each<[what: string, type: string, data: JsonValue, metadata: JsonValue, message: string]>([
