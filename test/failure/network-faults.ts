@@ -24,19 +24,19 @@ function lasting(faults: Faults, lastsMs: number): FaultKind['on'] {
 export const SLOW: FaultKind = {
   name: 'slow, and by turns slower',
   isTotal: false,
-  on: lasting(bothWays({ latencyMs: 50, jitterMs: 150 }), 6_000),
+  on: lasting(bothWays({ latencyMs: 50, jitterMs: 150 }), 4_000),
 };
 
 export const DRIP: FaultKind = {
   name: 'a slow drip',
   isTotal: false,
-  on: lasting(bothWays({ bytesPerSecond: 20_000 }), 8_000),
+  on: lasting(bothWays({ bytesPerSecond: 20_000 }), 5_000),
 };
 
 export const HELD: FaultKind = {
   name: 'held up for a while',
   isTotal: false,
-  on: lasting(bothWays({ passage: 'held' }), 6_000),
+  on: lasting(bothWays({ passage: 'held' }), 5_000),
 };
 
 export const CUT: FaultKind = {
@@ -46,7 +46,7 @@ export const CUT: FaultKind = {
     begin: () => undefined,
     again: () => proxies.forEach((proxy) => proxy.cut()),
     againMs: 300,
-    lastsMs: 6_000,
+    lastsMs: 4_000,
     end: () => healAll(proxies),
   }),
 };
@@ -61,7 +61,7 @@ export const REFUSED: FaultKind = {
         proxy.cut();
       }
     },
-    lastsMs: 8_000,
+    lastsMs: 6_000,
     end: () => healAll(proxies),
   }),
 };

@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
 import {
+  chmodSync,
   chownSync,
+  copyFileSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -65,8 +67,15 @@ export function whyNoPostgres(): string | undefined {
   return undefined;
 }
 
-/** Throws with the server's own words where it does not start. */
-export async function startPostgresServer(): Promise<PostgresServer> {
+/**
+ * Throws with the server's own words where it does not start.
+ *
+ * @param tls PEM files, for clients that want TLS. Default: it speaks without alone
+ */
+export async function startPostgresServer(tls?: {
+  readonly cert: string;
+  readonly key: string;
+}): Promise<PostgresServer> {
   const bin = programs();
   const user = otherUser();
   if (bin === undefined || user === undefined) throw new Error(whyNoPostgres());
@@ -80,6 +89,15 @@ export async function startPostgresServer(): Promise<PostgresServer> {
     if (user === null) return [path, args];
     const who = [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'];
     return ['setpriv', [...who, path, ...args]];
+  };
+  // The server reads no key that others could read, or that is not its own.
+  const ownTls = ({ cert, key }: { cert: string; key: string }): Record<string, string> => {
+    const files = { ssl_cert_file: join(folder, 'cert.pem'), ssl_key_file: join(folder, 'key.pem') };
+    copyFileSync(cert, files.ssl_cert_file);
+    copyFileSync(key, files.ssl_key_file);
+    chmodSync(files.ssl_key_file, 0o600);
+    for (const file of Object.values(files)) own(file);
+    return { ssl: 'on', ...files };
   };
   const data = join(folder, 'data');
   const passwordFile = join(folder, 'password');
@@ -105,6 +123,7 @@ export async function startPostgresServer(): Promise<PostgresServer> {
     // What a crash of the machine would take is of no use to anybody here.
     fsync: 'off',
     full_page_writes: 'off',
+    ...(tls === undefined ? {} : ownTls(tls)),
   };
   const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   let current: GuardedProcess | undefined;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Server,
@@ -50,10 +51,12 @@ export interface EventStoreServerOptions {
   checkpointBeforeCaughtUp?: boolean;
   /** What it says its version is. Default: 24.10.0.0. */
   version?: string;
+  /** PEM files, to speak TLS alone; `ca` is what clients trust. Default: it speaks without. */
+  tls?: { readonly cert: string; readonly key: string; readonly ca: string };
 }
 
 export interface EventStoreServer {
-  /** For the client: esdb://127.0.0.1:PORT?tls=false */
+  /** For the client: esdb://127.0.0.1:PORT?tls=false, or with its certificate. */
   readonly connectionString: string;
   readonly port: number;
   readonly storage: ServerStorage;
@@ -94,7 +97,7 @@ export async function startEventStoreServer(
       subscriptions,
       members: () => result.members,
     });
-    port = await bind(server, port);
+    port = await bind(server, port, credentialsOf(options));
     return server;
   };
   const result: { members: readonly Member[] } = { members: [] };
@@ -106,7 +109,7 @@ export async function startEventStoreServer(
     stopped?.forceShutdown();
   };
   return Object.assign(result, {
-    connectionString: `esdb://${HOST}:${port}?tls=false`,
+    connectionString: connectionStringOf(port, options),
     port,
     storage,
     faults,
@@ -119,13 +122,25 @@ export async function startEventStoreServer(
   });
 }
 
+/** How a client reaches this server at a port, its own or that of a proxy before it. */
+export function connectionStringOf(port: number, { tls }: Pick<EventStoreServerOptions, 'tls'> = {}): string {
+  const options = tls === undefined ? 'tls=false' : `tlsCAFile=${encodeURIComponent(tls.ca)}`;
+  return `esdb://${HOST}:${port}?${options}`;
+}
+
+function credentialsOf({ tls }: EventStoreServerOptions): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const pair = { cert_chain: readFileSync(tls.cert), private_key: readFileSync(tls.key) };
+  return ServerCredentials.createSsl(null, [pair]);
+}
+
 /** The port may be in use for a moment after the server that had it has let go of it. */
-async function bind(server: Server, port: number): Promise<number> {
+async function bind(server: Server, port: number, credentials: ServerCredentials): Promise<number> {
   const deadline = Date.now() + BIND_TIMEOUT_MS;
   for (;;) {
     try {
       return await new Promise<number>((resolve, reject) => {
-        server.bindAsync(`${HOST}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+        server.bindAsync(`${HOST}:${port}`, credentials, (error, bound) => {
           if (error) reject(error);
           else resolve(bound);
         });
