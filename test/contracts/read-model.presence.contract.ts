@@ -159,6 +159,20 @@ export function presenceContract({ model, reopen, fill, row }: PresenceSubject):
       expect(await write([])).toBe(true);
     });
 
+    it('is that of the connection that came last, also where the clock was put back while the service was away', async () => {
+      const [left, over] = [opened('left', 900), ended(opened('over', 900), 950)];
+      const others = opened('others', 900);
+      await write([left, over], { at: 990, isAfresh: true });
+      await write([others], { at: 990, instance: 'two', isAfresh: true });
+      await write([], { at: 400, isAfresh: true });
+      await isShown(over);
+      const again = [opened('left', 410), opened('over', 420)];
+      await write([...again, opened('others', 430)], { at: 500 });
+      for (const change of again) await isShown(change);
+      // Of another instance it is not known which clock is wrong.
+      await isShown(others);
+    });
+
     it('is forgotten where a device is long away and has no replica', async () => {
       const away = ['gone', 'kept', 'deleted', 'named', 'late'].map((id) => ended(opened(id, 1), 10));
       const late = ended(opened('late', 1), 20);

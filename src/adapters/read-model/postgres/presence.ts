@@ -34,6 +34,9 @@ UPDATE replica_presence
   SET disconnected_since = greatest(connected_since, $1), connected_since = NULL, ended = 'unknown'
   WHERE connected_since IS NOT NULL AND instance = $2`;
 
+/** The clock was put back: what begins now is later all the same. */
+const PUT_BACK = 'UPDATE replica_presence SET opened_at = 0 WHERE instance = $1 AND opened_at > $2';
+
 const SEE = `
 INSERT INTO replica_instances VALUES ($1, $2, clock_timestamp())
   ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at, written_at = excluded.written_at`;
@@ -65,7 +68,10 @@ export async function writePresence(
   { instance, at, isAfresh, changes, silentMs, forgetBefore }: PresenceWritten,
 ): Promise<boolean> {
   const [seen] = await run<[number]>({ text: SEEN, values: [instance] });
-  if (isAfresh) await run(endOf(instance, seen?.[0] ?? 0));
+  if (isAfresh) {
+    await run(endOf(instance, seen?.[0] ?? 0));
+    await run({ text: PUT_BACK, values: [instance, at] });
+  }
   await run({ text: SEE, values: [instance, at] });
   const silent = await run<[string, number]>({ text: GIVE_UP_SILENT, values: [instance, silentMs] });
   for (const [other, seenAt] of silent) await run(endOf(other, seenAt));

@@ -15,6 +15,7 @@ export class PresenceStatements {
   private readonly silent: Database.Statement<[instance: string, upTo: number], [string, number]>;
   private readonly forgetInstance: Database.Statement<[instance: string]>;
   private readonly end: Database.Statement<[at: number, instance: string]>;
+  private readonly putBack: Database.Statement<[instance: string, at: number]>;
   private readonly put: Database.Statement<unknown[]>;
   private readonly forget: Database.Statement<[before: number]>;
 
@@ -39,6 +40,7 @@ export class PresenceStatements {
       `UPDATE presence SET disconnected_since = max(connected_since, ?), connected_since = NULL, ended = 'unknown'
        WHERE connected_since IS NOT NULL AND instance = ?`,
     );
+    this.putBack = db.prepare('UPDATE presence SET opened_at = 0 WHERE instance = ? AND opened_at > ?');
     this.put = db.prepare(
       `INSERT INTO presence (device, ${PRESENCE_COLUMNS}, opened_at, connection, instance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (device) DO UPDATE SET
@@ -75,7 +77,11 @@ export class PresenceStatements {
 
   private writeWithin({ instance, at, isAfresh, changes, silentMs, forgetBefore }: PresenceWritten): boolean {
     const seenAt = this.seenAt.get(instance);
-    if (isAfresh) this.end.run(seenAt ?? 0, instance);
+    if (isAfresh) {
+      this.end.run(seenAt ?? 0, instance);
+      // The clock was put back: what begins now is later all the same.
+      this.putBack.run(instance, at);
+    }
     this.see.run(instance, at);
     for (const [other, lastAt] of this.silent.all(instance, at - silentMs)) {
       this.end.run(lastAt, other);
