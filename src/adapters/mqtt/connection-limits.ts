@@ -142,6 +142,11 @@ export class ConnectionLimits {
     this.connections.get(client.conn as Socket)?.intake.open();
   }
 
+  /** Whether what the client sends waits for its turn: it is read no further than that meanwhile. */
+  pace(client: Client, isPaced: boolean): void {
+    this.connections.get(client.conn as Socket)?.intake.pace(isPaced);
+  }
+
   /** The broker has begun with a request; gives what is to be called when it has done with it. */
   begin(client: Client, request: 'publish' | 'subscribe'): () => void {
     return this.connections.get(client.conn as Socket)?.intake.begin(request) ?? (() => undefined);

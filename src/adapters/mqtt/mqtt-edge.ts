@@ -136,7 +136,9 @@ export class MqttEdge {
     });
     this.limits = new ConnectionLimits({ ...options, ...limits });
     const { dialects, access, sessions, presence } = this;
-    const pace = new DevicePace(limits.deviceRates, limits.observer);
+    const pace = new DevicePace(limits.deviceRates, limits.observer, (client, isPaced) =>
+      this.limits.pace(client, isPaced),
+    );
     const parts = { ...dependencies, dialects, access, sessions, presence, pace, limits: this.limits };
     const commands = new EdgeCommands(parts);
     this.broker = new Aedes({
@@ -163,6 +165,7 @@ export class MqttEdge {
       void Promise.all(granted.map(({ topic }) => this.returns.subscribed(client, topic))).then(end);
     });
     this.broker.on('clientReady', (client) => {
+      this.limits.pace(client, pace.isBusy(client.id));
       this.limits.ready(client);
       this.presence.began(client);
       // What a session had subscribed to before; what a client asks for comes by its own packet.

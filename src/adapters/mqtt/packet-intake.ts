@@ -46,6 +46,7 @@ export class PacketIntake {
   private hasFirst = false;
   private isOpen = false;
   private isHeld = false;
+  private isPaced = false;
   private isPaid = false;
   private hasRoom = false;
   private timer: NodeJS.Timeout | undefined;
@@ -78,6 +79,13 @@ export class PacketIntake {
       this.look(rest);
     }
     this.goOn();
+  }
+
+  /** Whether what it sends waits for its turn, so that no more than one request should be in hand. */
+  pace(isPaced: boolean): void {
+    const isOver = this.isPaced && !isPaced;
+    this.isPaced = isPaced;
+    if (isOver) this.tryAgain();
   }
 
   /** The broker has begun with a request; gives what is to be called when it has done with it. */
@@ -212,7 +220,7 @@ export class PacketIntake {
       }
     }
     if (this.timer !== undefined || this.leaveQueue !== undefined) return false;
-    if (this.inHandCount >= MAX_IN_HAND_COUNT) return false;
+    if (this.inHandCount >= (this.isPaced ? 1 : MAX_IN_HAND_COUNT)) return false;
     if (this.inHandCount > 0 && this.inHandBytes + length > MAX_IN_HAND_BYTES) return false;
     if (!this.hasRoom && !this.options.inFlight.take(length)) {
       this.leaveQueue = this.options.inFlight.wait(length, () => {

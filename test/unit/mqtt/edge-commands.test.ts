@@ -48,7 +48,7 @@ describe('publishes of the MQTT edge', () => {
         () => undefined,
       ),
       limits: { begin: (_, request) => () => told.push(`end of ${request}`), unreleased: ignore },
-      pace: new DevicePace(null, { limited: ignore }),
+      pace: new DevicePace(null, { limited: ignore }, ignore),
     });
   });
 

@@ -291,4 +291,21 @@ describe('PacketIntake', () => {
     for (let count = 0; count < 5; count++) expect(held.intake.isLate(2)).toBe(false);
     expect(held.aliveCount).toBe(before + 5);
   });
+
+  it('gives one request at a time of a client whose requests wait for their turn', async () => {
+    const one = await opened();
+    one.intake.pace(true);
+    one.receive(Buffer.concat(Array.from({ length: 10 }, () => publish)));
+    for (let n = 1; n <= 4; n++) {
+      for (let at = 0; at < 5; at++) await turn();
+      expect(one.given).toEqual([PACKET.connect, ...Array.from({ length: n }, () => PACKET.publish)]);
+      if (n < 4) expect(one.finish()).toBe(true);
+    }
+    one.intake.pace(false);
+    for (let at = 0; at < 5; at++) await turn();
+    one.finish();
+    for (let at = 0; at < 20; at++) await turn();
+    expect(one.given).toHaveLength(11);
+    expect(one.mostInHand).toBe(7);
+  });
 });
