@@ -85,7 +85,7 @@ function readCondition(headers: Headers): Condition | null {
   const text = headerText(headers, 'if-match');
   if (text === undefined) return undefined;
   if (text === '*') return { mustExist: true };
-  const version = /^"?(\d{1,16})"?$/.exec(text)?.[1];
+  const version = /^(?:\d{1,16}|"\d{1,16}")$/.test(text) ? text.replaceAll('"', '') : undefined;
   return version === undefined ? null : { version: Number(version) };
 }
 

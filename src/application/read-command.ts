@@ -212,7 +212,7 @@ function findDuplicate(text: string): string {
     else if (token === '}' || token === ']') open.pop();
     else if (token === ':') {
       const keys = open.at(-1);
-      const key = JSON.parse(last) as string;
+      const key = last.includes('\\') ? (JSON.parse(last) as string) : last.slice(1, -1);
       if (keys?.has(key) === true) return key;
       keys?.add(key);
     }

@@ -126,6 +126,25 @@ describe('tokens of an issuer', () => {
     });
   });
 
+  it('cannot name the keys that they are checked by, nor where to fetch them', async () => {
+    const stranger = await OidcIssuer.start();
+    try {
+      const keys = `${stranger.url}/keys`;
+      for (const header of [
+        { jku: keys },
+        { x5u: keys },
+        { jwk: stranger.publicJwk },
+        { jku: keys, kid: issuer.kid },
+      ]) {
+        const forged = await stranger.token({ ...OPERATOR, iss: issuer.url }, header);
+        expect(await tokensOf().authenticate(forged)).toEqual(UNKNOWN);
+      }
+      expect(stranger.keyRequests).toBe(0);
+    } finally {
+      await stranger.leave();
+    }
+  });
+
   it('may have other names for their claims', async () => {
     const tokens = tokensOf({ roleClaim: 'https://replica.example/role', devicesClaim: 'things' });
     const claims = { 'https://replica.example/role': 'component', things: ['lamp-*'] };

@@ -18,12 +18,22 @@ export function compressed(codec: Codec, data: Buffer): Buffer {
     case 'snappy':
       return (load('snappyjs') as { compress: (data: Buffer) => Buffer }).compress(data);
     case 'lz4':
-      return Buffer.from(
-        (load('lz4js') as { compress: (data: Buffer) => Uint8Array<ArrayBuffer> }).compress(data),
-      );
+      return lz4Of(data);
     case 'zstd':
       return zstdOf(data);
   }
+}
+
+/** A frame of lz4 that says of its blocks that they do not need each other, as Kafka wants them: so up to 4 MiB. */
+function lz4Of(data: Buffer): Buffer {
+  const { compress } = load('lz4js') as { compress: (data: Buffer) => Uint8Array<ArrayBuffer> };
+  const { hash } = load('lz4js/xxh32.js') as {
+    hash: (seed: number, data: Buffer, at: number, size: number) => number;
+  };
+  const frame = Buffer.from(compress(data));
+  frame.writeUInt8(0x60, 4);
+  frame.writeUInt8((hash(0, frame, 4, 2) >> 8) & 0xff, 6);
+  return frame;
 }
 
 /** A frame of zstd: its data as it is, but a block of one byte repeated as a repetition. */

@@ -78,7 +78,10 @@ export class OidcIssuer {
   }
 
   /** A good token for an hour, but for what is said otherwise. */
-  async token(claims: JWTPayload, header: { kid?: string } = {}): Promise<string> {
+  async token(
+    claims: JWTPayload,
+    header: { kid?: string; jku?: string; x5u?: string; jwk?: JWK } = {},
+  ): Promise<string> {
     const now = Math.floor(Date.now() / 1000);
     return new SignJWT({
       iss: this.url,
@@ -90,6 +93,11 @@ export class OidcIssuer {
     })
       .setProtectedHeader({ alg: this.alg, kid: this.kid, ...header })
       .sign(this.pair.privateKey);
+  }
+
+  /** The public half of its key. */
+  get publicJwk(): JWK {
+    return this.pair.jwk;
   }
 
   private get pair(): Pair {

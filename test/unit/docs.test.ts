@@ -261,6 +261,20 @@ describe('every page', () => {
   });
 });
 
+describe('the table of the OWASP API Security Top 10', () => {
+  it('has each risk once, with tests that exist', () => {
+    const rows = tableOf(read('docs/security.md'), 'Risk', 'What is done', 'Test');
+    expect(rows.map(([risk = '']) => risk.split(' ')[0])).toEqual(
+      Array.from({ length: 10 }, (_, index) => `API${index + 1}`),
+    );
+    for (const [risk = '', , cell = ''] of rows) {
+      const tests = cell.match(/test\/\S+\.test\.ts/g) ?? [];
+      const missing = tests.filter((path) => !existsSync(join(ROOT, path)));
+      expect({ risk, some: tests.length > 0, missing }).toEqual({ risk, some: true, missing: [] });
+    }
+  });
+});
+
 describe('docs/guarantees.md', () => {
   it('names tests that exist, at least one for each promise', () => {
     const promises = read('docs/guarantees.md').split('\n## ')[1]?.split('\n### ').slice(1) ?? [];

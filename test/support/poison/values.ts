@@ -111,7 +111,7 @@ function duplicates(): PoisonCase[] {
       for (const place of ['in reported', 'below other objects', 'in an array', 'in what is ignored']) {
         cases.push(
           poison(
-            `the key ${JSON.stringify(key)} twice, ${between} between, ${place}`,
+            `the key "${one}" and as "${other}", ${between} between, ${place}`,
             PLACES[place]?.(text) ?? '',
             refused(400, `Duplicate key: '${key}'`),
           ),
