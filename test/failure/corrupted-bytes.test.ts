@@ -8,7 +8,9 @@ import {
 } from '../support/eventstore-server/index.js';
 import { bothWays, FaultProxy } from '../support/fault-proxy.js';
 import { FaultRun } from '../support/fault-run.js';
+import { RestClient } from '../support/http.js';
 import { describeWithKafkaStarter } from '../support/kafka.js';
+import { prepareCommands, produceAll, until } from '../support/kafka-run.js';
 import { KillRun, LIMIT_MS } from '../support/kill-run.js';
 import { describeWithPostgresStarter } from '../support/postgres.js';
 import { type PostgresServer, startPostgresServer } from '../support/postgres-server.js';
@@ -27,7 +29,7 @@ import {
 
 /*
  * A network that changes bytes. TLS finds out, and cuts the connection; without it Kafka's records have a checksum, and
- * nothing else has: what is changed there may be believed.
+ * nothing else has: what is changed there may be believed, but must not end the service.
  */
 
 const seed = faultSeed();
@@ -48,7 +50,7 @@ describeWithKafkaStarter(`while the network changes bytes (FAULT_SEED=${seed})`,
       const names = { usage: 'serverAuth', alternative: 'IP:127.0.0.1,DNS:localhost' } as const;
       certificate = { ...authority.issue('server', names), ca: authority.cert };
       [kafka, postgres] = await Promise.all([
-        startProxiedKafka(seed, ['tls', 'plain']),
+        startProxiedKafka(seed, ['tls', 'plain', 'plain']),
         startPostgresServer(certificate),
       ]);
     }, LIMIT_MS);
@@ -63,7 +65,7 @@ describeWithKafkaStarter(`while the network changes bytes (FAULT_SEED=${seed})`,
       return proxy;
     }
 
-    function postgresThrough(proxy: FaultProxy, options: Record<string, string>): string {
+    function postgresThrough(proxy: FaultProxy, options: Record<string, string> = {}): string {
       const url = new URL(postgres.url);
       url.port = String(proxy.port);
       for (const [name, value] of Object.entries(options)) url.searchParams.set(name, value);
@@ -167,6 +169,73 @@ describeWithKafkaStarter(`while the network changes bytes (FAULT_SEED=${seed})`,
           expect((await run.brokenPromises()).slice(0, 20)).toEqual([]);
         } finally {
           await run.run.close();
+        }
+      },
+      LIMIT_MS,
+    );
+
+    it(
+      'lives on without TLS anywhere, and works again afterwards',
+      async () => {
+        const server = await startEventStoreServer();
+        const toKafka = proxyOfKafka(2);
+        const toStore = await FaultProxy.start({ target: server.port, seed: seed + 3 });
+        const toPostgres = await FaultProxy.start({ target: postgres.port, seed: seed + 4 });
+        const settings = {
+          ...settingsUnderFaults(),
+          KAFKA_BROKERS: addressOf(toKafka),
+          DATABASE_URL: postgresThrough(toPostgres, { options: '-csearch_path=plain' }),
+        };
+        const openStore = async (dataDir: string) => ({
+          ...runStoreOf(server, dataDir),
+          environment: { DATA_DIR: dataDir, EVENTSTORE_CONNECTION_STRING: connectionStringOf(toStore.port) },
+        });
+        const run = new KillRun(kafka.broker.brokers, openStore, settings);
+        const proxies = [toKafka, toStore, toPostgres];
+        try {
+          await postgres.query('CREATE SCHEMA plain');
+          await run.start();
+          const rest = new RestClient(run.service.url, run.prefix);
+          for (const proxy of proxies) proxy.faults = bothWays({ flipEveryBytes: FLIP_EVERY_BYTES });
+          const end = Date.now() + 2 * FLIP_MS;
+          for (let from = 0; Date.now() < end; from += 200) {
+            await produceAll(run.kafka, run.topic, prepareCommands({ count: 200, devices: 50, from }));
+            const [live] = await Promise.all([
+              rest.get('/health/live'),
+              rest.report(`device-${from % 50}`, { from }),
+            ]);
+            expect(live.status).toBe(200);
+          }
+          console.log(
+            `Bits that were changed: ${proxies.map(({ stats }) => stats.toServer.flippedBits + stats.toClient.flippedBits).join(', ')}`,
+          );
+          for (const proxy of proxies) {
+            await proxy.heal();
+            // What is believed of a connection that said something wrong is not to be relied on any more.
+            proxy.cut();
+          }
+          // Of a device of which nothing was changed.
+          await until(
+            'an update is accepted',
+            LIMIT_MS,
+            async () => (await rest.report('fresh', { n: 1 })).status === 200,
+          );
+          const [token, deviceId] = ['after-all', 'fresh'];
+          const value = JSON.stringify({ state: { reported: { n: 2 } }, clientToken: token });
+          const state = { reported: { n: 2 } };
+          await produceAll(run.kafka, run.topic, [{ token, deviceId, state, expected: 'accepted', value }]);
+          await until('it is done', LIMIT_MS, async () => {
+            const { body } = await rest.get(`/${run.prefix}/fresh`);
+            return (
+              JSON.stringify((body['state'] as { reported?: unknown } | undefined)?.reported) === '{"n":2}'
+            );
+          });
+          expect((await rest.get('/health/live')).status).toBe(200);
+        } finally {
+          await run.close();
+          toStore.close();
+          toPostgres.close();
+          await server.stop();
         }
       },
       LIMIT_MS,

@@ -35,6 +35,8 @@ export interface PostgresServer {
   halt(signal: 'SIGINT' | 'SIGKILL'): Promise<void>;
   /** Starts it again on its port and its files. */
   resume(): Promise<void>;
+  /** One statement, on a connection of its own. */
+  query(sql: string): Promise<void>;
   /** Ends it, where it runs, and removes its files. */
   stop(): Promise<void>;
 }
@@ -143,6 +145,11 @@ export async function startPostgresServer(tls?: {
           throw new Error(`PostgreSQL did not start:\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
         await sleep(50);
       }
+    },
+    async query(sql) {
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      await client.query(sql).finally(() => client.end());
     },
     async stop() {
       await server.halt('SIGINT');
