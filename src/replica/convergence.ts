@@ -65,6 +65,7 @@ export function closeLeaves(
   changed: Changed,
   delta: JsonObject,
 ): readonly Settled[] {
+  // Stryker disable next-line ConditionalExpression: only sooner
   if (open.changes.size === 0) return NONE;
   const closing: Closing = { changes: open.changes, at: event.timestamp, settled: [] };
   if (event.type === 'ReportedStateChanged') {
@@ -91,9 +92,9 @@ export function openLeaves(
   changed: Changed,
   delta: JsonObject,
 ): Settled | null {
-  if (event.type !== 'DesiredStateChanged' || !changed.desired) return null;
+  if (!changed.desired) return null;
   const { version, timestamp } = event;
-  const count = { asked: 0, open: 0 };
+  const count = { asked: false, open: 0 };
   openAsked(open.leaves, changed.desired, delta, version, count);
   if (count.open > 0) {
     open.changes.set(version, {
@@ -104,7 +105,7 @@ export function openLeaves(
       withdrawn: 0,
     });
   }
-  if (count.asked === 0 || count.open > 0) return null;
+  if (!count.asked || count.open > 0) return null;
   return { version, askedAt: timestamp, settledAt: timestamp, outcome: 'reached' };
 }
 
@@ -186,7 +187,7 @@ function openAsked(
   change: JsonObject,
   delta: JsonObject | undefined,
   version: number,
-  count: { asked: number; open: number },
+  count: { asked: boolean; open: number },
 ): void {
   for (const key of Object.keys(change)) {
     const value = change[key] as JsonValue;
@@ -196,9 +197,9 @@ function openAsked(
       const before = own(leaves, key);
       const inner: OpenLeaves = typeof before === 'object' ? before : {};
       openAsked(inner, value, isObject(outstanding) ? outstanding : undefined, version, count);
-      if (before === undefined && !isEmpty(inner)) leaves[key] = inner;
+      if (!isEmpty(inner)) leaves[key] = inner;
     } else {
-      count.asked++;
+      count.asked = true;
       if (outstanding === undefined) continue;
       count.open++;
       leaves[key] = version;

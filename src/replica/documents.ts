@@ -5,7 +5,7 @@
 import { type Refusal } from './commands.js';
 import { type ReplicaEvent, type SectionChanged, type SectionName, sectionOf } from './events.js';
 import { type Changed } from './evolve.js';
-import { isEmpty, isObject, type JsonValue, quotedMember } from './json.js';
+import { isEmpty, type JsonObject, type JsonValue, quotedMember } from './json.js';
 import { type MetaNode, type MetaObject, type Replica } from './replica.js';
 
 const SECTIONS: readonly SectionName[] = ['reported', 'desired'];
@@ -39,9 +39,7 @@ function stamped(value: JsonValue, leafText: string): string {
   if (Array.isArray(value)) return `[${value.map((element) => stamped(element, leafText)).join(',')}]`;
   let text = '';
   for (const key of Object.keys(value)) {
-    const inner = value[key] as JsonValue;
-    const innerText = typeof inner !== 'object' || inner === null ? leafText : stamped(inner, leafText);
-    text += (text === '' ? '{' : ',') + quotedMember(key) + innerText;
+    text += (text === '' ? '{' : ',') + quotedMember(key) + stamped(value[key] as JsonValue, leafText);
   }
   return text === '' ? '{}' : `${text}}`;
 }
@@ -49,22 +47,19 @@ function stamped(value: JsonValue, leafText: string): string {
 /** The metadata of those paths that `value` has. */
 function metadataOf(value: JsonValue, meta: MetaNode): string {
   if (typeof meta === 'number') return stamped(value, leaf(meta));
-  if (!isObject(value)) return '{}';
+  // An object's metadata is an object, nothing else's is.
+  const object = value as JsonObject;
   let text = '';
-  for (const key of Object.keys(value)) {
-    const inner = metadataOf(value[key] as JsonValue, meta[key] as MetaNode);
+  for (const key of Object.keys(object)) {
+    const inner = metadataOf(object[key] as JsonValue, meta[key] as MetaNode);
     text += (text === '' ? '{' : ',') + quotedMember(key) + inner;
   }
   return text === '' ? '{}' : `${text}}`;
 }
 
-/** `{"a":…,"b":…}` of those parts that are there. */
-function members(parts: readonly (readonly [name: string, json: string | undefined])[]): string {
-  let text = '';
-  for (const [name, json] of parts) {
-    if (json !== undefined) text += `${text === '' ? '{' : ','}"${name}":${json}`;
-  }
-  return text === '' ? '{}' : `${text}}`;
+/** `{"a":…,"b":…}` */
+function members(parts: readonly (readonly [name: string, json: string])[]): string {
+  return `{${parts.map(([name, json]) => `"${name}":${json}`).join(',')}}`;
 }
 
 /** The answer to an accepted update: the request's own sections and keys, each leaf with the update's time. */

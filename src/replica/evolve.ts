@@ -75,18 +75,18 @@ function changeSection(replica: Replica, event: SectionChanged, changed: Changed
     replica[name === 'reported' ? 'reportedMeta' : 'desiredMeta'] = {};
     replica[bytesKey] = 0;
     // Without desired nothing is outstanding; without reported everything is, each node being the desired value itself.
-    replica.delta = name === 'desired' ? {} : { ...replica.desired };
+    replica.delta = { ...replica.desired };
     return;
   }
-  const change: JsonObject | null = changed && {};
+  const change: JsonObject = {};
   merge(
     replica[name],
     name === 'reported' ? replica.reportedMeta : replica.desiredMeta,
     event.state,
     event.timestamp,
-    change,
+    changed && change,
   );
-  if (changed && change && !isEmpty(change)) changed[name] = change;
+  if (changed && !isEmpty(change)) changed[name] = change;
   replica[bytesKey] = event.bytesAfter ?? -1;
   if (replica.reportedBytes >= 0 && replica.desiredBytes >= 0) {
     replica.bytesCounted = replica.reportedBytes + replica.desiredBytes;

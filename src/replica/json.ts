@@ -10,12 +10,11 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The value of an own key; `undefined` where there is none, whatever `Object.prototype` has of that name. */
+/** The value of an own key of JSON; `undefined` where there is none, whatever `Object.prototype` has of that name. */
 export function own<T>(object: { [key: string]: T }, key: string): T | undefined {
   const value = object[key];
-  // What an object has by its prototype is a function, or the prototype itself.
-  const isOwn = (typeof value !== 'function' && value !== Object.prototype) || Object.hasOwn(object, key);
-  return isOwn ? value : undefined;
+  // What an object has by its prototype is a function, or the prototype itself: no value in JSON is either.
+  return typeof value === 'function' || value === Object.prototype ? undefined : value;
 }
 
 export function isEmpty(object: object): boolean {
@@ -23,22 +22,21 @@ export function isEmpty(object: object): boolean {
   return true;
 }
 
-/** Equality by value: numbers numerically (1 = 1.0, 0 = −0), objects whatever their keys' order, arrays by element. */
-export function equal(a: JsonValue, b: JsonValue): boolean {
+/**
+ * Equality by value: numbers numerically (1 = 1.0, 0 = −0), objects whatever their keys' order, arrays by element.
+ * No value equals one that is not there.
+ */
+export function equal(a: JsonValue, b: JsonValue | undefined): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a) || Array.isArray(b)) {
     if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
-    for (let i = 0; i < a.length; i++) {
-      if (!equal(a[i] as JsonValue, b[i] as JsonValue)) return false;
-    }
-    return true;
+    return a.every((element, index) => equal(element, b[index]));
   }
   const keys = Object.keys(a);
   if (keys.length !== Object.keys(b).length) return false;
   for (const key of keys) {
-    const other = own(b, key);
-    if (other === undefined || !equal(a[key] as JsonValue, other)) return false;
+    if (!equal(a[key] as JsonValue, own(b, key))) return false;
   }
   return true;
 }
@@ -57,11 +55,11 @@ export function stringBytes(text: string): number {
   let bytes = 2 + text.length;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code >= 0x20 && code < 0x80) {
-      if (code === 0x22 || code === 0x5c) bytes += 1;
-    } else if (code < 0x20) {
+    if (code < 0x20) {
       // \b \t \n \f \r take two bytes, the other control characters six.
       bytes += code >= 8 && code <= 13 && code !== 11 ? 1 : 5;
+    } else if (code < 0x80) {
+      if (code === 0x22 || code === 0x5c) bytes += 1;
     } else if (code < 0x800) {
       bytes += 1;
     } else if (code >= 0xd800 && code <= 0xdfff) {

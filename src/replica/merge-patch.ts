@@ -15,7 +15,7 @@ export function mergePatchBetween(from: JsonObject, to: JsonObject): JsonObject 
     if (isObject(before) && isObject(after)) {
       const inner = mergePatchBetween(before, after);
       if (!isEmpty(inner)) patch[key] = inner;
-    } else if (before === undefined || !equal(before, after)) {
+    } else if (!equal(after, before)) {
       patch[key] = after;
     }
   }

@@ -28,6 +28,7 @@ export function merge(
 ): void {
   for (const key in patch) {
     const next = patch[key] as JsonValue;
+    // Stryker disable next-line ConditionalExpression,BlockStatement: as below, only sooner
     if (typeof next !== 'object') {
       meta[key] = timestamp;
       // Nothing that an object has by its prototype is a scalar.
@@ -58,7 +59,7 @@ export function merge(
       }
     } else {
       meta[key] = timestamp;
-      if (previous !== undefined && equal(previous, next)) continue;
+      if (equal(next, previous)) continue;
       target[key] = next;
       if (change) change[key] = next;
     }
@@ -74,7 +75,7 @@ export function wouldChange(target: JsonObject, patch: JsonObject): boolean {
       if (previous !== undefined) return true;
     } else if (isObject(next) && isObject(previous)) {
       if (wouldChange(previous, next)) return true;
-    } else if (previous === undefined || !equal(previous, next)) {
+    } else if (!equal(next, previous)) {
       return true;
     }
   }

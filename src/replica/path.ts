@@ -85,7 +85,7 @@ export function arrayAbove(replica: Replica, { section, keys }: ValuePath): Valu
  */
 export function effectOn(event: ReplicaEvent, { section, keys }: ValuePath): 'sets' | 'removes' | 'nothing' {
   if (event.type === 'ReplicaDeleted') return 'removes';
-  if (sectionOf(event) !== section || event.scope === 'none') return 'nothing';
+  if (sectionOf(event) !== section) return 'nothing';
   let patch: JsonValue | undefined = event.state;
   for (const key of keys) {
     if (!isObject(patch)) return 'removes';

@@ -50,16 +50,18 @@ export function applyAndRespond(
       ...(withDocuments ? { documents: null } : {}),
     };
   }
-  const previous = withDocuments ? snapshotDocument(replica) : '';
+  const previous = withDocuments ? snapshotDocument(replica) : null;
   const changed: Changed = {};
   events.forEach((event, index) => evolve(replica, event, origin, firstRevision + index, changed));
-  const stamp = stampOf(version, timestamp, first.clientToken);
+  const stamp: Stamp = { version, timestamp, clientToken: first.clientToken };
   return {
     version,
     timestamp,
     accepted: acceptedDocument(events as readonly SectionChanged[]),
     ...(sendsDelta(replica, changed) ? { delta: deltaDocument(replica, changed, stamp) } : {}),
-    ...(withDocuments ? { documents: documentsDocument(previous, snapshotDocument(replica), stamp) } : {}),
+    ...(previous === null
+      ? {}
+      : { documents: documentsDocument(previous, snapshotDocument(replica), stamp) }),
   };
 }
 
@@ -69,7 +71,7 @@ export function applyAndRespond(
  */
 export function respondUnchanged(replica: Replica, command: UpdateCommand): Response {
   const { version, timestamp } = replica;
-  const stamp = stampOf(version, timestamp, command.clientToken);
+  const stamp: Stamp = { version, timestamp, clientToken: command.clientToken };
   const events = eventsOf(command, version, timestamp);
   return {
     version,
@@ -77,8 +79,4 @@ export function respondUnchanged(replica: Replica, command: UpdateCommand): Resp
     accepted: acceptedDocument(events),
     ...(sendsDelta(replica, {}) ? { delta: deltaDocument(replica, {}, stamp) } : {}),
   };
-}
-
-function stampOf(version: number, timestamp: number, clientToken: string | undefined): Stamp {
-  return clientToken === undefined ? { version, timestamp } : { version, timestamp, clientToken };
 }

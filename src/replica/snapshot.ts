@@ -3,7 +3,7 @@
  * there. A snapshot can always be made anew; so one that is not understood is no error, it is not used.
  */
 import { diff } from './delta.js';
-import { isObject, type JsonObject, type JsonValue, own } from './json.js';
+import { isObject, type JsonObject, type JsonValue, own, parsedOrNull } from './json.js';
 import { emptyReplica, type MetaNode, type MetaObject, type Replica, type SourceMark } from './replica.js';
 
 /**
@@ -49,12 +49,7 @@ export function encodeSnapshot(replica: Replica): string {
 
 /** The replica of a snapshot; null where the text is not one that this version wrote of this device. */
 export function decodeSnapshot(text: string, deviceId: string): Replica | null {
-  try {
-    return replicaOf(JSON.parse(text) as JsonValue, deviceId);
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
+  return replicaOf(parsedOrNull(text), deviceId);
 }
 
 function replicaOf(value: JsonValue, deviceId: string): Replica | null {

@@ -2,7 +2,7 @@
  * Stored events as JSON text, and back. Type names, member names and meanings below are stored for good: what changes
  * them is a new schema version, upcast here and nowhere else.
  */
-import { type Origin, type ReplicaEvent, type Source } from './events.js';
+import { type Origin, type ReplicaEvent, type SectionChanged, type Source } from './events.js';
 import { isObject, type JsonObject, type JsonValue, own } from './json.js';
 
 /** Written into the metadata of every event. */
@@ -22,12 +22,13 @@ export function deviceOf(stream: string): string | null {
 
 /** `{"deviceId","version","timestamp","state"?,"scope"?,"clientToken"?}` */
 export function encodeData(deviceId: string, event: ReplicaEvent): string {
-  const state =
-    event.type === 'ReplicaDeleted' ? '' : `,"state":${event.stateJson ?? JSON.stringify(event.state)}`;
-  const scope =
-    event.type === 'ReplicaDeleted' || event.scope === undefined ? '' : `,"scope":"${event.scope}"`;
+  const state = event.type === 'ReplicaDeleted' ? '' : stateMembers(event);
   const token = event.clientToken === undefined ? '' : `,"clientToken":${JSON.stringify(event.clientToken)}`;
-  return `{"deviceId":"${deviceId}","version":${event.version},"timestamp":${event.timestamp}${state}${scope}${token}}`;
+  return `{"deviceId":"${deviceId}","version":${event.version},"timestamp":${event.timestamp}${state}${token}}`;
+}
+
+function stateMembers({ state, stateJson, scope }: SectionChanged): string {
+  return `,"state":${stateJson ?? JSON.stringify(state)}${scope === undefined ? '' : `,"scope":"${scope}"`}`;
 }
 
 /** `{"schema","$causationId","$correlationId","source":{…},"fingerprint","messageId"?,"traceparent"?}` */

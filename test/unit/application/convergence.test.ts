@@ -65,6 +65,17 @@ describe('A desired change', () => {
       ['1 reached 100-400'],
       [],
     ],
+    [
+      'keeps a member that was reached, also where the device goes back',
+      [
+        desire({ a: { b: 1, c: 1 } }),
+        report({ a: { b: 1 } }),
+        report({ a: { b: 2 } }),
+        report({ a: { c: 1 } }),
+      ],
+      ['1 reached 100-400'],
+      [],
+    ],
     ['is none where the same is wanted again', [desire({ a: 1 }), desire({ a: 1 })], [], [1]],
     [
       'is none where that was reached, and lost',

@@ -1,5 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
-import { given, RECORD, remove, SKIP, update, withLimit } from '../support/scenario.js';
+import { decide } from '../../../src/replica/decide.js';
+import { emptyReplica } from '../../../src/replica/replica.js';
+import {
+  commandOf,
+  execute,
+  given,
+  origin,
+  RECORD,
+  remove,
+  SKIP,
+  update,
+  withLimit,
+} from '../support/scenario.js';
 
 const conflict = { code: 409, message: 'Version conflict' };
 
@@ -94,6 +106,45 @@ describe('Recording', () => {
   it('takes place by default for an update that changes no value', () => {
     const { events } = given(update({ reported: { a: 1 } })).when(update({ reported: { a: 1 } }), RECORD);
     expect(events).toHaveLength(1);
+  });
+});
+
+describe('A decision', () => {
+  const first = commandOf(update({ desired: { a: 1 } }), origin(0));
+
+  it('says that a command is accepted, and its events', () => {
+    const replica = emptyReplica('d1');
+    const event = {
+      type: 'DesiredStateChanged',
+      version: 1,
+      timestamp: 5,
+      state: { a: 1 },
+      stateJson: '{"a":1}',
+      bytesAfter: undefined,
+      bytesAtMost: 21,
+    };
+    expect(decide(replica, first, 5, RECORD)).toStrictEqual({ kind: 'accepted', events: [event] });
+    execute(replica, first, 5, RECORD);
+    expect(decide(replica, first, 5, SKIP)).toStrictEqual({ kind: 'accepted', events: [] });
+    expect(decide(replica, commandOf(remove(), origin(1)), 6, RECORD)).toStrictEqual({
+      kind: 'accepted',
+      events: [{ type: 'ReplicaDeleted', version: 1, timestamp: 6 }],
+    });
+  });
+
+  it('says that a command is refused, and why', () => {
+    expect(decide(emptyReplica('d1'), { ...first, version: 1 }, 5, RECORD)).toStrictEqual({
+      kind: 'refused',
+      refusal: conflict,
+    });
+  });
+
+  it('counts sizes exactly only where they may be over half the limit', () => {
+    // {"a":1} is 7 bytes, and 21 at the most.
+    const { replica: far } = given().when(update({ desired: { a: 1 } }), withLimit(42));
+    expect(far).toMatchObject({ desiredBytes: -1, bytesAtMost: 21 });
+    const { replica: near } = given().when(update({ desired: { a: 1 } }), withLimit(41));
+    expect(near).toMatchObject({ desiredBytes: 7, bytesAtMost: 7 });
   });
 });
 
@@ -237,6 +288,12 @@ describe('The size limit', () => {
     expect(device.when(update({ reported: { a: 'yyyyyyyyyyy' } }), withLimit(10)).refusal?.code).toBe(413);
     expect(device.when(update({ reported: { a: 'yyyyyyyyyy' } }), withLimit(10)).refusal?.code).toBe(413);
     expect(device.when(update({ reported: { a: 'yyyyyyyyy' } }), withLimit(10)).refusal).toBeNull();
+  });
+
+  it('lets one section shrink also where the other is large', () => {
+    const device = given(update({ reported: { a: 'xxxx' }, desired: { b: 'xxxx' } }));
+    expect(device.when(update({ reported: { a: 'yyyyy' } }), withLimit(10)).refusal?.code).toBe(413);
+    expect(device.when(update({ reported: { a: 'yyy' } }), withLimit(10)).refusal).toBeNull();
   });
 
   it('comes after the version', () => {

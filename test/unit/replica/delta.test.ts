@@ -148,6 +148,18 @@ describe('A delta that is kept from event to event', () => {
     expect(replica.delta).toStrictEqual(delta);
     expect(replica.delta).toStrictEqual(diff(replica.desired, replica.reported));
   });
+
+  const same = update({ reported: { o: { a: 1, b: 1, c: 1 } }, desired: { o: { a: 1, b: 1, c: 1 } } });
+  it.each([
+    [[reported({ o: { c: 2 } }), reported({ o: { a: 2 } })], 'ca'],
+    [[reported({ o: { c: 2, a: 2 } })], 'ca'],
+    [[reported({ o: { c: 2, a: 2 } }), reported({ o: { b: 2 } })], 'cab'],
+    [[reported({ o: { b: 2, a: 2 } }), reported({ o: { b: 1 } }), reported({ o: { b: 2 } })], 'ab'],
+  ])('keeps its keys in the order of the updates that made them: %j', (steps, order) => {
+    const last = steps[steps.length - 1] ?? update({});
+    const { replica } = given(same, ...steps.slice(0, -1)).when(last);
+    expect(Object.keys(replica.delta['o'] ?? {}).join('')).toBe(order);
+  });
 });
 
 describe('A delta message', () => {

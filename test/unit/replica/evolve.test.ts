@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type SectionChanged } from '../../../src/replica/events.js';
-import { type Changed, evolve } from '../../../src/replica/evolve.js';
+import { type Changed, countBytes, evolve } from '../../../src/replica/evolve.js';
 import { jsonBytes } from '../../../src/replica/json.js';
 import { emptyReplica, type Replica } from '../../../src/replica/replica.js';
 import { applyAndRespond } from '../../../src/replica/respond.js';
@@ -45,6 +45,34 @@ describe('Folding an event', () => {
     expect(fold(event({ bytesAfter: 7 })).reportedBytes).toBe(7);
     expect(fold(event({ bytesAfter: 7 }), event({ state: { b: 1 } })).reportedBytes).toBe(-1);
     expect(fold(event({ state: null })).reportedBytes).toBe(0);
+    expect(fold(event({ bytesAfter: 7 }), event({ scope: 'none', state: {} })).reportedBytes).toBe(7);
+  });
+
+  it('takes what both sections have at the most, and knows no bound otherwise', () => {
+    expect(fold(event({ bytesAtMost: 9 })).bytesAtMost).toBe(9);
+    expect(fold(event({ bytesAtMost: 9 }), event()).bytesAtMost).toBe(Infinity);
+  });
+
+  it('takes what both sections have together, once both are known', () => {
+    const desired = (bytesAfter?: number) => event({ type: 'DesiredStateChanged', bytesAfter });
+    const none = event({ bytesAfter: 0 });
+    expect(fold(event({ bytesAfter: 7 })).bytesCounted).toBe(7);
+    expect(fold(event({ bytesAfter: 7 }), desired(8)).bytesCounted).toBe(15);
+    expect(fold(event({ bytesAfter: 7 }), desired(8), none).bytesCounted).toBe(8);
+    expect(fold(event({ bytesAfter: 7 }), desired(8), none, desired(0)).bytesCounted).toBe(0);
+    // It stays what it was: of one of them it is not known what it takes.
+    expect(fold(event({ bytesAfter: 7 }), desired(8), event()).bytesCounted).toBe(15);
+    expect(fold(event({ bytesAfter: 7 }), desired(8), desired()).bytesCounted).toBe(15);
+    expect(fold(event({ bytesAfter: 7 }), desired(8), event(), desired(9)).bytesCounted).toBe(15);
+  });
+
+  it('that did not know the sizes can have them counted', () => {
+    const replica = fold(event(), event({ type: 'DesiredStateChanged', state: { dd: 1 } }));
+    countBytes(replica);
+    expect(replica).toMatchObject({ reportedBytes: 7, desiredBytes: 8, bytesAtMost: 15, bytesCounted: 15 });
+    const empty = fold(event({ state: {} }));
+    countBytes(empty);
+    expect(empty).toMatchObject({ reportedBytes: 0, desiredBytes: 0, bytesAtMost: 0, bytesCounted: 0 });
   });
 
   it('of a delete leaves the version and nothing of the state', () => {
@@ -75,6 +103,19 @@ describe('Folding an event', () => {
     evolve(replica, event({ state: { a: 2 } }), origin(1), 1, changed);
     evolve(replica, event({ type: 'DesiredStateChanged', state: { b: 1 } }), origin(1), 2, changed);
     expect(changed).toStrictEqual({ reported: { a: 2 }, desired: { b: 1 } });
+  });
+
+  it('does not name as changed what stayed', () => {
+    const changed: Changed = {};
+    evolve(fold(event()), event(), origin(1), 1, changed);
+    expect(changed).toStrictEqual({});
+  });
+
+  it('answers without the documents where they are not wanted', () => {
+    const respond = (withDocuments: boolean): unknown =>
+      applyAndRespond(emptyReplica('d1'), [event()], origin(0), 0, withDocuments);
+    expect(respond(true)).toHaveProperty('documents');
+    expect(respond(false)).not.toHaveProperty('documents');
   });
 
   it('refuses to answer for no events', () => {

@@ -3,6 +3,8 @@ import { refusals } from '../../../src/replica/commands.js';
 import {
   checkValue,
   DEFAULT_LIMITS,
+  deviceOfReplica,
+  inexact,
   isIdPrefix,
   isReplicaId,
   MAX_REPLICA_ID_BYTES,
@@ -22,6 +24,10 @@ describe('The refusals', () => {
     expect(refusals.versionConflict).toStrictEqual({ code: 409, message: 'Version conflict' });
     expect(refusals.messageIdReused('x').code).toBe(409);
     expect(refusals.stateTooLarge(2, 1).code).toBe(413);
+    expect(refusals.illegalDeviceId).toStrictEqual({
+      code: 400,
+      message: 'Illegal deviceId: 1 to 128 of [A-Za-z0-9:._-], not . or ..',
+    });
   });
 });
 
@@ -69,6 +75,23 @@ describe('The id of a named replica', () => {
   });
 });
 
+describe('The device of a replica', () => {
+  it('is its id up to the first slash', () => {
+    expect(deviceOfReplica('a:1')).toBe('a:1');
+    expect(deviceOfReplica('a:1/name/b')).toBe('a:1');
+  });
+});
+
+describe('What ids may begin with', () => {
+  it.each(['a', 'a/na', '/', '$', 'x'.repeat(MAX_REPLICA_ID_BYTES)])('may be %j', (text) => {
+    expect(isIdPrefix(text)).toBe(true);
+  });
+
+  it.each(['', ' a', 'a ', 'a*b', 'é', 'x'.repeat(MAX_REPLICA_ID_BYTES + 1)])('may not be %j', (text) => {
+    expect(isIdPrefix(text)).toBe(false);
+  });
+});
+
 describe('A walk over a value', () => {
   const walk = (value: JsonValue, checkStrings = true): string | undefined =>
     checkValue(value, checkStrings, { members: 0, hasZero: false }, '')?.message;
@@ -90,6 +113,26 @@ describe('A walk over a value', () => {
   it('finds a null in an object of an array, where no merge would remove it', () => {
     expect(walk({ a: [{ b: null }] })).toBe("An array cannot hold null: 'b'");
     expect(walk({ a: [{ b: { c: null } }] })).toBe("An array cannot hold null: 'c'");
+  });
+
+  it.each(['__proto__', 'constructor', 'prototype'])('finds the key %s', (key) => {
+    const message = `Key is not allowed: '${key}'`;
+    expect(walk(JSON.parse(`{"${key}":1}`) as JsonValue)).toBe(message);
+    expect(walk(JSON.parse(`{"a":[{"b":1,"${key}":1}]}`) as JsonValue)).toBe(message);
+  });
+
+  it('finds a number that is not exact', () => {
+    const message = "A number cannot be held exactly (integers go to ±9007199254740991): 'a'";
+    expect(inexact('a')).toStrictEqual({ code: 400, message });
+    for (const a of [2 ** 53, -(2 ** 53), Infinity, -Infinity]) expect(walk({ a })).toBe(message);
+    for (const a of [2 ** 53 - 1, -(2 ** 53 - 1), 0.1, 0]) expect(walk({ a })).toBeUndefined();
+    expect(walk({ b: 1, c: [1, { d: true }], a: 2 ** 53 })).toBe(message);
+  });
+
+  it('looks at keys only where it is told to', () => {
+    expect(walk({ 'a\0': 1 }, false)).toBeUndefined();
+    expect(walk({ 'a\0': 1 })).toBe("A string or key holds a NUL character: 'a\ufffd'");
+    expect(walk({ b: [{ 'a\ud800': 1 }] })).toBe("A string or key holds a lone surrogate: 'a\ufffd'");
   });
 
   it('looks at strings only where it is told to', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { recognise } from '../../../src/replica/decide.js';
+import { isRecordedAs, recognise } from '../../../src/replica/decide.js';
 import { evolve } from '../../../src/replica/evolve.js';
 import { type Origin } from '../../../src/replica/events.js';
 import { emptyReplica, REMEMBERED_COMMANDS, type Replica } from '../../../src/replica/replica.js';
@@ -16,6 +16,67 @@ function recorded(...origins: Origin[]): Replica {
 }
 
 const kindOf = (replica: Replica, from: Origin): string => recognise(replica, from).kind;
+
+describe('The mark of a partition', () => {
+  const markOf = (...origins: Origin[]): unknown => recorded(...origins).sources.get('state.update/0');
+  const first = {
+    offset: 4,
+    timestamp: 1_004,
+    fingerprint: 'update:4',
+    log: 'first-life',
+    maxOffset: 4,
+    maxTimestamp: 1_004,
+    priorOffset: -1,
+    priorTimestamp: -1,
+  };
+
+  it('is the place of its first command', () => {
+    expect(markOf(origin(4))).toStrictEqual(first);
+  });
+
+  it('is the place of the command that is furthest in the log', () => {
+    const second = {
+      offset: 5,
+      timestamp: 1_005,
+      fingerprint: 'update:5',
+      maxOffset: 5,
+      maxTimestamp: 1_005,
+    };
+    expect(markOf(origin(4), origin(5))).toStrictEqual({ ...first, ...second });
+    expect(markOf(origin(5), origin(4))).toStrictEqual({ ...first, ...second });
+  });
+
+  it('is that of the latest of two commands at one place', () => {
+    const again = origin(4, { timestamp: 2_000 }, { fingerprint: 'update:other' });
+    expect(markOf(origin(4), again)).toMatchObject({ timestamp: 2_000, fingerprint: 'update:other' });
+  });
+
+  it('keeps how far the logs before were read', () => {
+    const second = origin(1, { timestamp: 2_000, log: 'second-life' });
+    expect(markOf(origin(4), second)).toStrictEqual({
+      offset: 1,
+      timestamp: 2_000,
+      fingerprint: 'update:1',
+      log: 'second-life',
+      maxOffset: 4,
+      maxTimestamp: 2_000,
+      priorOffset: 4,
+      priorTimestamp: 1_004,
+    });
+  });
+});
+
+describe('A recorded command', () => {
+  const place = { offset: 4, timestamp: 1_004 };
+  const mark = { ...place, fingerprint: 'update:4' };
+
+  it('is known by offset, time and fingerprint together', () => {
+    expect(isRecordedAs(mark, place, 'update:4')).toBe(true);
+    expect(isRecordedAs(mark, { ...place, offset: 5 }, 'update:4')).toBe(false);
+    expect(isRecordedAs(mark, { ...place, timestamp: 1_005 }, 'update:4')).toBe(false);
+    expect(isRecordedAs(mark, place, 'update:5')).toBe(false);
+  });
+});
 
 describe('A command is recognised by its place', () => {
   it('as new where nothing was recorded', () => {

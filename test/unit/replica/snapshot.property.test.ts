@@ -112,6 +112,16 @@ describe('A text that is not a snapshot of this version and device', () => {
     return replica;
   };
   const written = (): string => encodeSnapshot(snapshotted());
+  const mark = {
+    offset: 0,
+    timestamp: 1_000,
+    fingerprint: 'update:0',
+    log: 'first-life',
+    maxOffset: 0,
+    maxTimestamp: 1_000,
+    priorOffset: -1,
+    priorTimestamp: -1,
+  };
   const changed = (change: Record<string, unknown>) => (): string =>
     JSON.stringify({ ...(JSON.parse(written()) as object), ...change });
 
@@ -129,6 +139,7 @@ describe('A text that is not a snapshot of this version and device', () => {
     ['no exists', changed({ exists: undefined })],
     ['a section that is no object', changed({ desired: [] })],
     ['metadata that lacks a key', changed({ reportedMeta: {} })],
+    ['metadata that has a key more', changed({ reportedMeta: { a: { b: 5, c: 5 } } })],
     ['metadata that has a number for an object', changed({ reportedMeta: { a: 5 } })],
     ['metadata that has an object for a number', changed({ reportedMeta: { a: { b: {} } } })],
     ['a delta that lacks a key', changed({ delta: { a: { b: 0, c: 0 } } })],
@@ -136,10 +147,21 @@ describe('A text that is not a snapshot of this version and device', () => {
     ['a delta whose node is none', changed({ delta: { a: 0, d: 0 } })],
     ['no delta', changed({ delta: undefined })],
     ['sizes that are not four', changed({ bytes: [1, 2, 3] })],
+    ['sizes that are more than four', changed({ bytes: [1, 2, 3, 4, 5] })],
     ['sizes that are no numbers', changed({ bytes: [1, '2', 3, 4] })],
+    ['a bound that is no number', changed({ bytes: [1, 2, '3', 4] })],
     ['no sources', changed({ sources: undefined })],
     ['a source without its mark', changed({ sources: [['state.update/0', {}]] })],
     ['a source that is no pair', changed({ sources: ['state.update/0'] })],
+    ['a source that is a number', changed({ sources: [5] })],
+    ['a source without a name', changed({ sources: [[5, mark]] })],
+    ['a source with null for its mark', changed({ sources: [['state.update/0', null]] })],
+    ...Object.keys(mark).map((name): [string, () => string] => [
+      `a mark whose ${name} is true`,
+      changed({ sources: [['state.update/0', { ...mark, [name]: true }]] }),
+    ]),
+    ['a command that is no pair', changed({ commands: [5] })],
+    ['a command without an id', changed({ commands: [[5, 'update:0']] })],
     ['commands that are no list', changed({ commands: {} })],
     ['commands that are no texts', changed({ commands: [['m', 1]] })],
   ])('is not used: %s', (_, wrong) => {
@@ -147,6 +169,7 @@ describe('A text that is not a snapshot of this version and device', () => {
   });
 
   it('is not one that is right', () => {
+    expect([...snapshotted().sources]).toStrictEqual([['state.update/0', mark]]);
     expect(decodeSnapshot(written(), 'd1')).toEqual(snapshotted());
   });
 

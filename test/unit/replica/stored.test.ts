@@ -3,9 +3,11 @@ import { type ReplicaEvent } from '../../../src/replica/events.js';
 import { type JsonValue } from '../../../src/replica/json.js';
 import {
   decodeStored,
+  decodeStoredEvent,
   deviceOf,
   encodeData,
   encodeMetadata,
+  METADATA_START,
   SCHEMA_VERSION,
   streamOf,
   UnknownEventError,
@@ -46,6 +48,22 @@ describe('A stored event', () => {
     });
   });
 
+  it('has metadata that begins with its schema', () => {
+    expect(METADATA_START).toBe('{"schema":1,');
+    expect(encodeMetadata(origin(7))).toMatch(/^\{"schema":1,/);
+  });
+
+  it('has the text of its state as it was sent, where that is known', () => {
+    const event: ReplicaEvent = {
+      type: 'DesiredStateChanged',
+      version: 1,
+      timestamp: 2,
+      state: { a: 1 },
+      stateJson: '{"a":1.0}',
+    };
+    expect(encodeData('d1', event)).toBe('{"deviceId":"d1","version":1,"timestamp":2,"state":{"a":1.0}}');
+  });
+
   it('correlates with its own command where the request names nothing', () => {
     expect(JSON.parse(encodeMetadata(origin(7)))).toMatchObject({ $correlationId: 'command-7' });
   });
@@ -79,6 +97,23 @@ describe('A stored event', () => {
   });
 });
 
+describe('A stored event without its origin', () => {
+  it('is read as with it', () => {
+    const data = { version: 1, timestamp: 2, state: { a: 1 }, scope: 'all', clientToken: 't' };
+    const event = { type: 'DesiredStateChanged', ...data };
+    expect(decodeStoredEvent('DesiredStateChanged', data)).toStrictEqual(event);
+  });
+
+  it.each<[type: string, data: JsonValue, message: string]>([
+    ['DesiredStateChanged', [], 'DesiredStateChanged: data and metadata must be objects'],
+    ['Other', { version: 1, timestamp: 2 }, "Event type is not known: 'Other'"],
+  ])('is an error where it is not known: %s %j', (type, data, message) => {
+    const decode = (): unknown => decodeStoredEvent(type, data);
+    expect(decode).toThrow(UnknownEventError);
+    expect(decode).toThrow(message);
+  });
+});
+
 describe('A stored event that is not known', () => {
   const data = { version: 1, timestamp: 2, state: {} };
   const metadata: { [key: string]: JsonValue } = {
@@ -109,12 +144,25 @@ describe('A stored event that is not known', () => {
     ['absent state', type, { version: 1, timestamp: 2 }, metadata, "'state' must be an object or null"],
     ['source', type, data, { ...metadata, source: 1 }, "metadata must have 'source'"],
     ['place', type, data, { ...metadata, source: { topic: 't' } }, "'partition' must be a number"],
+    ['token', type, { ...data, clientToken: 1 }, metadata, "'clientToken' must be a string"],
+    ['scope', type, { ...data, scope: 'some' }, metadata, "'scope' must be all or none"],
     ['causation', type, data, { ...metadata, $causationId: 1 }, "'$causationId' must be a string"],
     ['fingerprint', type, data, { ...metadata, fingerprint: null }, "'fingerprint' must be a string"],
   ])('for its %s is an error that says so', (_what, type, data, metadata, message) => {
     const decode = (): unknown => decodeStored(type, data, metadata);
     expect(decode).toThrow(UnknownEventError);
     expect(decode).toThrow(message);
+  });
+
+  it('bears its name', () => {
+    expect(new UnknownEventError('x')).toMatchObject({ name: 'UnknownEventError', message: 'x' });
+  });
+
+  it('is none for members of its metadata that may be absent', () => {
+    const { $correlationId: _, ...rest } = metadata;
+    expect(decodeStored(type, data, rest).origin).toStrictEqual(origin(1));
+    const odd = { ...metadata, $correlationId: 1, messageId: 1, traceparent: null };
+    expect(decodeStored(type, data, odd).origin).toStrictEqual(origin(1));
   });
 });
 
