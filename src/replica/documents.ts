@@ -59,7 +59,9 @@ function metadataOf(value: JsonValue, meta: MetaNode): string {
 
 /** `{"a":…,"b":…}` */
 function members(parts: readonly (readonly [name: string, json: string])[]): string {
-  return `{${parts.map(([name, json]) => `"${name}":${json}`).join(',')}}`;
+  let text = '';
+  for (const [name, json] of parts) text += `${text === '' ? '{' : ','}"${name}":${json}`;
+  return text === '' ? '{}' : `${text}}`;
 }
 
 /** The answer to an accepted update: the request's own sections and keys, each leaf with the update's time. */
