@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { apiKeyCommand } from './cli/api-key.js';
+import { backupCommand } from './cli/backup.js';
 import { type Command, InterruptedError, lineOf, parseArguments, UsageError } from './cli/command.js';
 import { copyEventsCommand, withoutVariable } from './cli/copy.js';
 import { exportCommand } from './cli/export.js';
@@ -18,6 +19,7 @@ const COMMANDS: readonly Command[] = [
   replayCommand,
   verifyCommand,
   rebuildCommand,
+  backupCommand,
   copyEventsCommand,
   apiKeyCommand,
 ];
