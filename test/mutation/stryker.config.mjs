@@ -22,5 +22,7 @@ export default {
   reporters: ['clear-text', 'progress', 'json', 'html'],
   clearTextReporter: { logTests: false, allowColor: false },
   concurrency: 2,
+  // Only an endless loop takes so long, also on a busy machine.
+  timeoutMS: 20_000,
   thresholds: { high: 95, low: 90, break: 90 },
 };
