@@ -156,8 +156,26 @@ export type Verdict = { readonly code: 404 | 409 | 413 } | Answer;
 
 /** Decides, records and answers one update. */
 export function update(shadow: Shadow, request: Request, now: number, maxStateBytes: number): Verdict {
+  const next = apply(shadow, request, now, maxStateBytes);
+  if ('code' in next) return next;
+  const accepted = acceptedOf(request, next);
+  return {
+    shadow: next,
+    accepted,
+    delta: deltaAfter(shadow, next, request),
+    documents: documentsOf(shadow, next, request),
+  };
+}
+
+/** Decides one update: what it makes of the device, or the code that it is refused with. */
+export function apply(
+  shadow: Shadow,
+  request: Request,
+  now: number,
+  maxStateBytes: number,
+): Shadow | { readonly code: 409 | 413 } {
   if (request.version !== undefined && request.version !== shadow.version) return { code: 409 };
-  const sections = request.state ?? { reported: null, desired: null };
+  const sections = sectionsOf(request);
   const timestamp = Math.max(now, shadow.timestamp);
   const times = new Map(shadow.times);
   const merged = (name: 'reported' | 'desired'): JsonMap => {
@@ -177,39 +195,40 @@ export function update(shadow: Shadow, request: Request, now: number, maxStateBy
   };
   const bytes = sizeOf(next.reported) + sizeOf(next.desired);
   const before = sizeOf(shadow.reported) + sizeOf(shadow.desired);
-  if (bytes > maxStateBytes && bytes >= before) return { code: 413 };
+  return bytes > maxStateBytes && bytes >= before ? { code: 413 } : next;
+}
 
-  const ending = {
-    timestamp,
-    ...(request.clientToken === undefined ? {} : { clientToken: request.clientToken }),
-  };
+function sectionsOf({ state }: Request): NonNullable<Request['state']> {
+  return state ?? { reported: null, desired: null };
+}
+
+function endingOf({ clientToken }: Request, { timestamp }: Shadow): JsonMap {
+  return { timestamp, ...(clientToken === undefined ? {} : { clientToken }) };
+}
+
+/** The accepted document of an update after which the device is so. */
+export function acceptedOf(request: Request, after: Shadow): Json {
+  const state = request.state as Json;
+  const metadata = metadataOf(state, [], () => after.timestamp);
+  return { state, metadata, version: after.version, ...endingOf(request, after) };
+}
+
+/** The delta document of an update; undefined: none is due. */
+export function deltaAfter(before: Shadow, after: Shadow, request: Request): Json | undefined {
+  const sections = sectionsOf(request);
   const changed: JsonMap = {};
   for (const name of ['reported', 'desired'] as const) {
-    const change = changeOf(shadow[name], next[name]);
+    const change = changeOf(before[name], after[name]);
     if (Object.keys(change).length > 0) changed[name] = sections[name] === null ? null : change;
   }
-  const delta = deltaOf(next.desired, next.reported);
-  const isSent = Object.keys(delta).length > 0 || Object.keys(changed).length > 0;
-  const state = request.state as Json;
-  return {
-    shadow: next,
-    accepted: {
-      state,
-      metadata: metadataOf(state, [], () => timestamp),
-      version: next.version,
-      ...ending,
-    },
-    delta: isSent
-      ? {
-          state: delta,
-          changed,
-          metadata: metadataOf(delta, [], timeIn(next, 'desired')),
-          version: next.version,
-          ...ending,
-        }
-      : undefined,
-    documents: { previous: snapshotOf(shadow), current: snapshotOf(next), ...ending },
-  };
+  const state = deltaOf(after.desired, after.reported);
+  if (Object.keys(state).length === 0 && Object.keys(changed).length === 0) return undefined;
+  const metadata = metadataOf(state, [], timeIn(after, 'desired'));
+  return { state, changed, metadata, version: after.version, ...endingOf(request, after) };
+}
+
+export function documentsOf(before: Shadow, after: Shadow, request: Request): Json {
+  return { previous: snapshotOf(before), current: snapshotOf(after), ...endingOf(request, after) };
 }
 
 export function remove(shadow: Shadow, now: number): Shadow {

@@ -1,0 +1,21 @@
+import { describe, expect, it } from '@jest/globals';
+import { FAULTS } from './faults.js';
+import { simulate } from './support.js';
+
+/** Within so many seeds each planted fault must be found. */
+const SEED_COUNT = '150';
+const TIMEOUT_MS = 300_000;
+
+describe('a planted fault', () => {
+  it.each(Object.keys(FAULTS).map((name, index) => [name, String(index + 1)]))(
+    'is found: %s',
+    async (_, fault) => {
+      const { code, output } = await simulate('--seeds', SEED_COUNT, '--stop-at-first', '--fault', fault);
+
+      expect(output).toMatch(/^seed \d+: .+$/m);
+      expect(output).toMatch(new RegExp(`npm run simulate -- --seed \\d+.* --fault ${fault}$`, 'm'));
+      expect(code).toBe(1);
+    },
+    TIMEOUT_MS,
+  );
+});
