@@ -2,6 +2,8 @@ import { checkAppends, checkCount } from '../../../src/adapters/event-store/appe
 import {
   MemoryEventStore,
   MemoryStorage,
+  copyOf,
+  firstIndexFrom,
 } from '../../../src/adapters/event-store/memory/memory-event-store.js';
 import { type Clock } from '../../../src/application/ports/clock.js';
 import {
@@ -143,7 +145,7 @@ export class SimulatedEventStore implements EventStore {
         const { log } = this.storage.kept;
         if (isForwards)
           return log.slice(...(after === undefined ? [0, count] : rangeAfter(log, after, count)));
-        const end = after === undefined ? log.length : indexOf(log, after);
+        const end = after === undefined ? log.length : firstIndexFrom(log, after);
         return backwards(log, end, count);
       });
       yield* this.whileOpen(page);
@@ -179,7 +181,7 @@ export class SimulatedEventStore implements EventStore {
   ): AsyncGenerator<SubscriptionItem, undefined> {
     if (this.isClosed) throw closed();
     const { log } = this.storage.kept;
-    let next = after === 'start' ? 0 : after === 'end' ? log.length : indexOf(log, after + 1n);
+    let next = after === 'start' ? 0 : after === 'end' ? log.length : firstIndexFrom(log, after + 1n);
     while (!over.aborted) {
       const page = await this.line.call('read on', () => log.slice(next, next + this.options.pageCount));
       for (const event of page) {
@@ -248,24 +250,8 @@ function labelOf({ stream, expectedRevision, events }: StreamAppend): string {
   return `${stream}@${expectedRevision}+${events.map(({ id }) => id.slice(0, 6)).join('+')}`;
 }
 
-function copyOf(event: RecordedEvent): RecordedEvent {
-  return { ...event, data: Buffer.from(event.data), metadata: Buffer.from(event.metadata) };
-}
-
-/** The index of the first event at or after a position. */
-function indexOf(log: readonly RecordedEvent[], position: bigint): number {
-  let low = 0;
-  let high = log.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((log[middle]?.position ?? 0n) < position) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
 function rangeAfter(log: readonly RecordedEvent[], after: bigint, count: number): [number, number] {
-  const first = indexOf(log, after + 1n);
+  const first = firstIndexFrom(log, after + 1n);
   return [first, first + count];
 }
 

@@ -106,16 +106,16 @@ export class MemoryEventStore implements EventStore {
     yield* options.direction === 'backwards'
       ? this.read(
           log,
-          (after === undefined ? log.length : this.firstIndexFrom(after)) - 1,
+          (after === undefined ? log.length : firstIndexFrom(log, after)) - 1,
           -1,
           options.maxCount,
         )
-      : this.read(log, after === undefined ? 0 : this.firstIndexFrom(after + 1n), 1, options.maxCount);
+      : this.read(log, after === undefined ? 0 : firstIndexFrom(log, after + 1n), 1, options.maxCount);
   }
 
   subscribe({ after, signal }: SubscribeOptions): AsyncIterable<SubscriptionItem> {
     const { log } = this.storage;
-    const next = after === 'start' ? 0 : after === 'end' ? log.length : this.firstIndexFrom(after + 1n);
+    const next = after === 'start' ? 0 : after === 'end' ? log.length : firstIndexFrom(log, after + 1n);
     return subscribeToLog<number, number>(
       {
         // A subscription's place is the index of its next event, a row is an index.
@@ -156,26 +156,25 @@ export class MemoryEventStore implements EventStore {
     }
   }
 
-  /** The index of the first event at or after a position. */
-  private firstIndexFrom(position: bigint): number {
-    const { log } = this.storage;
-    let low = 0;
-    let high = log.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((log[middle]?.position ?? 0n) < position) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
   private throwIfClosed(): void {
     if (this.closed) throw closedError();
   }
 }
 
+/** The index of the first event at or after a position. */
+export function firstIndexFrom(log: readonly RecordedEvent[], position: bigint): number {
+  let low = 0;
+  let high = log.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((log[middle]?.position ?? 0n) < position) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** A reader may change what it was given; the log must not change with it. */
-function copyOf(event: RecordedEvent | undefined): RecordedEvent {
+export function copyOf(event: RecordedEvent | undefined): RecordedEvent {
   if (event === undefined) throw invalid('no event stands there');
   return { ...event, data: Buffer.from(event.data), metadata: Buffer.from(event.metadata) };
 }

@@ -1,8 +1,7 @@
-import { join, resolve } from 'node:path';
-import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { EventStoreError } from '../../../application/ports/event-store.js';
-import { checkOwner, EVENTS_FILE } from './database.js';
+import { checkWhole } from './check.js';
+import { openToRead } from './database.js';
 import { toEventStoreError } from './errors.js';
 
 /**
@@ -16,29 +15,23 @@ import { toEventStoreError } from './errors.js';
  * @returns how many events it has
  */
 export function backUpEvents(dataDir: string, path: string): number {
-  const source = join(resolve(dataDir), EVENTS_FILE);
-  if (statSync(source, { throwIfNoEntry: false }) === undefined) {
-    throw new EventStoreError('unavailable', `DATA_DIR: there is no ${source}`);
-  }
-  withDatabase(source, source, (db) => {
-    checkOwner(db, source);
+  const source = openToRead(dataDir, (db, from) => {
     db.prepare('VACUUM INTO ?').run(path);
+    db.close();
+    return from;
   });
-  return withDatabase(path, `the copy of ${source}`, (db) => {
-    const found = String(db.pragma('integrity_check(1)', { simple: true }));
-    if (found !== 'ok')
-      throw new EventStoreError('corrupt', `DATA_DIR: ${source} is damaged (${found.replace(/\s+/g, ' ')})`);
-    return db.prepare<[], number>('SELECT count(*) FROM events').pluck().get() ?? 0;
-  });
+  return check(path, source);
 }
 
-function withDatabase<T>(path: string, place: string, work: (db: Database.Database) => T): T {
+function check(path: string, source: string): number {
   let db: Database.Database | undefined;
   try {
-    db = new Database(path, { readonly: true, timeout: 2000 });
-    return work(db);
+    db = new Database(path, { readonly: true });
+    const found = checkWhole(db);
+    if (found !== null) throw new EventStoreError('corrupt', `DATA_DIR: ${source} is damaged (${found})`);
+    return db.prepare<[], number>('SELECT count(*) FROM events').pluck().get() ?? 0;
   } catch (error) {
-    throw toEventStoreError(error, place);
+    throw toEventStoreError(error, `the copy of ${source}`);
   } finally {
     db?.close();
   }

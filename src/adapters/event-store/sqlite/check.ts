@@ -43,7 +43,8 @@ export function checkFile(db: Database.Database, path: string, wholeMaxBytes = W
   if (found !== null) throw new EventStoreError('corrupt', `DATA_DIR: ${path} is damaged (${found})`);
 }
 
-function checkWhole(db: Database.Database): string | null {
+/** What is wrong with the file, in one line; null: nothing is. */
+export function checkWhole(db: Database.Database): string | null {
   const found = String(db.pragma('integrity_check(1)', { simple: true }));
   return found === 'ok' ? null : found.replace(/\s+/g, ' ');
 }

@@ -78,6 +78,30 @@ export function openDatabase(
   }
 }
 
+/**
+ * Opens the events file below `dataDir` for reading alone, beside the event store that owns it, and hands it
+ * to `use`, which is to close it. Takes no lock that the owner would wait for.
+ *
+ * Throws {@link EventStoreError}, its message one line that begins with `DATA_DIR:` — `unavailable`: there is no such
+ * file, or it cannot be read; `corrupt` and `invalid`: as {@link openDatabase}. What `use` throws comes as one, too, and
+ * the file is closed then.
+ */
+export function openToRead<T>(dataDir: string, use: (db: Database.Database, path: string) => T): T {
+  const path = join(resolve(dataDir), EVENTS_FILE);
+  let db: Database.Database | undefined;
+  try {
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) {
+      throw new EventStoreError('unavailable', `DATA_DIR: there is no ${path}`);
+    }
+    db = new Database(path, { readonly: true, timeout: 2000 });
+    checkOwner(db, path);
+    return use(db, path);
+  } catch (error) {
+    db?.close();
+    throw toEventStoreError(error, path);
+  }
+}
+
 function makeDirectory(directory: string): void {
   try {
     makeWithParents(directory);

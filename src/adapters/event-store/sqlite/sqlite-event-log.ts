@@ -1,9 +1,6 @@
-import { statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import {
   type EventLog,
-  EventStoreError,
   type LogEntry,
   type ReadAllOptions,
   type ReadStreamOptions,
@@ -13,7 +10,7 @@ import {
 } from '../../../application/ports/event-store.js';
 import { closedError } from '../errors.js';
 import { LogSignal } from '../subscription.js';
-import { checkOwner, EVENTS_FILE } from './database.js';
+import { openToRead } from './database.js';
 import { toEventStoreError } from './errors.js';
 import { SqliteLog } from './log.js';
 
@@ -37,20 +34,10 @@ const DEFAULT_CACHE_BYTES = 8 * 1024 * 1024;
  * file, or it cannot be read; `corrupt`; `invalid`: as of the event store itself.
  */
 export function openSqliteEventLog(options: OpenSqliteEventLogOptions): EventLog {
-  const path = join(resolve(options.dataDir), EVENTS_FILE);
-  let db: Database.Database | undefined;
-  try {
-    if (statSync(path, { throwIfNoEntry: false }) === undefined) {
-      throw new EventStoreError('unavailable', `DATA_DIR: there is no ${path}`);
-    }
-    db = new Database(path, { readonly: true, timeout: 2000 });
-    checkOwner(db, path);
+  return openToRead(options.dataDir, (db, path) => {
     db.pragma(`cache_size = -${Math.ceil((options.cacheBytes ?? DEFAULT_CACHE_BYTES) / 1024)}`);
     return new SqliteEventLog(db, path, options.pollMs ?? DEFAULT_POLL_MS);
-  } catch (error) {
-    db?.close();
-    throw toEventStoreError(error, path);
-  }
+  });
 }
 
 class SqliteEventLog implements EventLog {
