@@ -50,7 +50,7 @@ const RETRY_LAST_MS = 10_000;
 const STOOD_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEPALIVE_S = 30;
-const CLOSE_MS = 2_000;
+export const CLOSE_MS = 2_000;
 /** Reason codes by which a broker says that it does not speak this version: that of 3.1.1, and that of 5. */
 const WRONG_VERSION = [1, 132];
 
@@ -89,16 +89,10 @@ export class BrokerClient {
     const topics = new Topics(options.prefix);
     const dialects = [topics, ...(options.withShadowTopics ? [new ShadowTopics()] : [])];
     this.client = mqtt.connect(options.url, {
-      manualConnect: true,
+      ...connectionOf(options),
       clientId: options.clientId,
-      ...credentialsOf(options),
-      protocolVersion: 5,
       clean: false,
-      resubscribe: false,
-      reconnectOnConnackError: true,
       reconnectPeriod: RETRY_FIRST_MS,
-      connectTimeout: CONNECT_TIMEOUT_MS,
-      keepalive: KEEPALIVE_S,
       properties: {
         sessionExpiryInterval: Math.ceil(options.sessionMs / 1000),
         receiveMaximum: MAX_IN_FLIGHT_COUNT,
@@ -269,9 +263,15 @@ export class BrokerClient {
 
 const HELD = new Error('Acknowledged when it has its answer');
 
-/** How the service makes itself known to the broker, whatever for. */
-export function credentialsOf({ username, password, ca, cert, key }: BrokerClientOptions): IClientOptions {
+/** How the service connects to the broker, and makes itself known, whatever for. */
+export function connectionOf({ username, password, ca, cert, key }: BrokerClientOptions): IClientOptions {
   return {
+    manualConnect: true,
+    protocolVersion: 5,
+    resubscribe: false,
+    reconnectOnConnackError: true,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    keepalive: KEEPALIVE_S,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(ca === undefined ? {} : { ca }),

@@ -3,7 +3,7 @@ import { type MqttObserver } from '../../application/ports/mqtt-observer.js';
 import { type NextConnection, toldPresence } from '../../application/presence.js';
 import { type PresenceRecorder } from '../../application/presence-recorder.js';
 import { messageOf, settlesWithin } from '../../application/timing.js';
-import { type BrokerClientOptions, credentialsOf, isWrongVersion } from './broker-client.js';
+import { type BrokerClientOptions, CLOSE_MS, connectionOf, isWrongVersion } from './broker-client.js';
 import { Topics } from './topics.js';
 
 export interface BrokerPresenceDependencies {
@@ -14,9 +14,6 @@ export interface BrokerPresenceDependencies {
 
 const RETRY_MS = 5_000;
 const SUBSCRIBE_RETRY_MS = 60_000;
-const CONNECT_TIMEOUT_MS = 10_000;
-const CLOSE_MS = 2_000;
-const KEEPALIVE_S = 30;
 
 /**
  * Reads on the broker what devices tell of themselves, or their last wills do. By a connection of its own, whose session
@@ -35,16 +32,10 @@ export class BrokerPresence {
     this.topics = new Topics(options.prefix);
     const clientId = `${options.clientId}-presence`;
     this.client = mqtt.connect(options.url, {
-      ...credentialsOf(options),
-      manualConnect: true,
+      ...connectionOf(options),
       clientId,
-      protocolVersion: 5,
       clean: true,
-      resubscribe: false,
-      reconnectOnConnackError: true,
       reconnectPeriod: RETRY_MS,
-      connectTimeout: CONNECT_TIMEOUT_MS,
-      keepalive: KEEPALIVE_S,
       properties: { maximumPacketSize: options.maxRequestBytes },
     });
     this.client.handleMessage = (packet, callback) => void this.take(packet).then(() => callback());
