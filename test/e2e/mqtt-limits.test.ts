@@ -57,7 +57,7 @@ function limited(metrics: string, limit: string): number {
 
 describe('limits of known callers, by MQTT', () => {
   const folder = temporaryFolder();
-  const [panel, lamp, ops] = [newApiKey(), newApiKey(), newApiKey()];
+  const [panel, passing, lamp, ops] = [newApiKey(), newApiKey(), newApiKey(), newApiKey()];
   const file = join(folder.path, 'keys');
   let folderCount = 0;
   const start = (settings: Record<string, string>): Promise<Service> =>
@@ -65,6 +65,7 @@ describe('limits of known callers, by MQTT', () => {
   beforeAll(() => {
     const lines = [
       lineOf({ id: 'panel', role: 'component', devices: ['*'] }, panel),
+      lineOf({ id: 'passing', role: 'component', devices: ['*'] }, passing),
       lineOf({ id: 'lamp', role: 'device', devices: ['lamp'] }, lamp),
       lineOf({ id: 'ops', role: 'operator', devices: [] }, ops),
     ];
@@ -132,7 +133,8 @@ describe('limits of known callers, by MQTT', () => {
 
     it('hold for what a client leaves behind, of which nothing is lost', async () => {
       const socket = await open(service.mqtt);
-      socket.send(connectPacket('passing', { password: panel }));
+      // A caller of its own: one that has used up its rate is not let in, and this one waits for no answer.
+      socket.send(connectPacket('passing', { password: passing }));
       socket.send(
         Buffer.concat(
           Array.from({ length: 40 }, (_, n) => publishPacket(`state/passing-${n}/update`, report(n))),
@@ -140,6 +142,7 @@ describe('limits of known callers, by MQTT', () => {
       );
       socket.send(DISCONNECT);
       socket.socket.end();
+      expect(await connack(socket)).toBe(0);
       await until(
         'the last of them',
         async () => (await get(service, '/state/passing-39')).body['version'] === 1,
