@@ -16,7 +16,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import mqtt, { type MqttClient } from 'mqtt';
 import { end, untilLine } from './support/children.js';
-import { machine, median, NODE_FLAGS, pin, spawnPinned } from './support/machine.js';
+import {
+  machine,
+  MEASURED_CORE,
+  median,
+  NODE_FLAGS,
+  OTHER_CORE,
+  pin,
+  spawnPinned,
+} from './support/machine.js';
 
 const { values } = parseArgs({
   options: {
@@ -27,9 +35,6 @@ const { values } = parseArgs({
 });
 const count = Number(values.devices);
 const seconds = Number(values.seconds);
-/** What the service's core runs, and what the devices'. */
-const SERVICE_CORE = 1;
-const LOAD_CORE = 0;
 
 interface Device {
   readonly id: string;
@@ -41,8 +46,8 @@ interface Device {
 }
 
 const dataDir = mkdtempSync(join(tmpdir(), 'bench-devices-'));
-pin(process.pid, LOAD_CORE);
-const service = spawnPinned(SERVICE_CORE, process.execPath, [...NODE_FLAGS, 'dist/main.js'], {
+pin(process.pid, OTHER_CORE);
+const service = spawnPinned(MEASURED_CORE, process.execPath, [...NODE_FLAGS, 'dist/main.js'], {
   DATA_DIR: dataDir,
   PORT: '0',
   MQTT: 'on',

@@ -9,33 +9,32 @@
  * wants their core, the CPU time a request compares the two all the same.
  */
 import { type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { type BareAnswer } from './bare-http.js';
 import { end, untilLine } from './support/children.js';
 import { loadWithGets } from './support/http-load.js';
-import { cpuMicros, machine, median, NODE_FLAGS, pin, spawnPinned } from './support/machine.js';
+import {
+  cpuMicros,
+  MEASURED_CORE,
+  median,
+  NODE_FLAGS,
+  OTHER_CORE,
+  pin,
+  spawnPinned,
+} from './support/machine.js';
+import { readOptions } from './support/options.js';
+import { announce, type Comparison, conclude, type Figure } from './support/report.js';
 import { makeCommands } from './support/workload.js';
 
-const { values } = parseArgs({
-  options: {
-    devices: { type: 'string', default: '300' },
-    connections: { type: 'string', default: '50' },
-    seconds: { type: 'string', default: '4' },
-    rounds: { type: 'string', default: '7' },
-    json: { type: 'string' },
-  },
+const { devices, connections, seconds, rounds, json } = readOptions({
+  devices: 300,
+  connections: 50,
+  seconds: 4,
+  rounds: 7,
 });
-const devices = Number(values.devices);
-const connections = Number(values.connections);
-const seconds = Number(values.seconds);
-const rounds = Number(values.rounds);
 
-/** What the servers' core runs, and what the load's. */
-const SERVER_CORE = 1;
-const LOAD_CORE = 0;
 /** Headers that Node sets by itself, on either side. */
 const OF_NODE = new Set(['date', 'connection', 'keep-alive']);
 
@@ -64,14 +63,14 @@ function sideOf(name: string, url: string, child: ChildProcess): Side {
 
 async function startService(dataDir: string): Promise<Side> {
   const env = { DATA_DIR: dataDir, PORT: '0', LOG_LEVEL: 'info' };
-  const child = spawnPinned(SERVER_CORE, process.execPath, [...NODE_FLAGS, 'dist/main.js'], env);
+  const child = spawnPinned(MEASURED_CORE, process.execPath, [...NODE_FLAGS, 'dist/main.js'], env);
   const line = await untilLine(child, (text) => text.includes('is ready'));
   return sideOf('service', (JSON.parse(line) as { url: string }).url, child);
 }
 
 async function startBare(answers: readonly BareAnswer[]): Promise<Side> {
   const args = [...NODE_FLAGS, '--import', 'tsx', 'bench/bare-http.ts'];
-  const child = spawnPinned(SERVER_CORE, process.execPath, args, {}, 'channel');
+  const child = spawnPinned(MEASURED_CORE, process.execPath, args, {}, 'channel');
   child.send(answers);
   const line = await untilLine(child, (text) => text.startsWith('listening '));
   return sideOf('bare node:http', `http://127.0.0.1:${line.split(' ')[1] ?? ''}`, child);
@@ -132,15 +131,24 @@ function figuresOf({ name, perSecond, cpuMicrosPerRequest, busy }: Side): Figure
   };
 }
 
+function comparisonOf(
+  one: Figures,
+  other: Figures,
+  key: 'requestsPerSecond' | 'cpuMicrosPerRequest',
+  unit: string,
+): Comparison {
+  const figure = (side: Figures): Figure => ({ side: side.name, value: side[key], unit });
+  return { sides: [figure(one), figure(other)], ratio: one[key] / other[key] };
+}
+
 function lineOf({ requestsPerSecond, cpuMicrosPerRequest, busy }: Omit<Figures, 'name' | 'rounds'>): string {
   return `${requestsPerSecond.toLocaleString('en')} requests/s, ${cpuMicrosPerRequest.toFixed(2)} CPU µs/request, server busy ${Math.round(busy * 100)} %`;
 }
 
-console.log(`machine: ${machine()}`);
 const dataDir = mkdtempSync(join(tmpdir(), 'bench-read-'));
 const sides: Side[] = [];
 try {
-  pin(process.pid, LOAD_CORE);
+  pin(process.pid, OTHER_CORE);
   const service = await startService(dataDir);
   sides.push(service);
   const paths = await fill(service.url);
@@ -155,9 +163,8 @@ try {
     if (ours !== theirs) throw new Error(`The two sides differ: ${answer.path}`);
   }
   const sizes = answers.map(({ body }) => Buffer.byteLength(body));
-  console.log(
-    `method: GET of ${paths.length} devices in turn, documents of ${Math.min(...sizes)} to ${Math.max(...sizes)} bytes (median ${median(sizes)}), ${connections} keep-alive connections; ${rounds} alternating rounds of ${seconds} s after one to warm up, medians`,
-  );
+  const method = `GET of ${paths.length} devices in turn, documents of ${Math.min(...sizes)} to ${Math.max(...sizes)} bytes (median ${median(sizes)}), ${connections} keep-alive connections; ${rounds} alternating rounds of ${seconds} s after one to warm up, medians`;
+  announce(method);
   for (const side of sides) {
     await load(side, paths);
     for (const list of [side.perSecond, side.cpuMicrosPerRequest, side.busy]) list.length = 0;
@@ -175,24 +182,17 @@ try {
     }
   }
   const [ours, theirs] = [figuresOf(service), figuresOf(bare)];
-  const ratio = ours.requestsPerSecond / theirs.requestsPerSecond;
-  const cpuRatio = theirs.cpuMicrosPerRequest / ours.cpuMicrosPerRequest;
-  if (values.json !== undefined) {
-    const method = { devices: paths.length, connections, seconds, documentBytes: median(sizes) };
-    const figures = {
-      bench: 'read',
-      machine: machine(),
-      ...method,
-      service: ours,
-      bare: theirs,
-      ratio,
-      cpuRatio,
-    };
-    writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
-  }
-  for (const side of [theirs, ours]) console.log(`${side.name}: ${lineOf(side)} (medians)`);
-  console.log(`by CPU time: ${cpuRatio.toFixed(2)}`);
-  console.log(`ratio: ${ratio.toFixed(2)}`);
+  for (const side of [ours, theirs]) console.log(`${side.name}: ${lineOf(side)} (medians)`);
+  conclude({
+    bench: 'read',
+    method,
+    comparisons: [
+      comparisonOf(ours, theirs, 'requestsPerSecond', 'requests/s'),
+      { name: 'by CPU time', ...comparisonOf(theirs, ours, 'cpuMicrosPerRequest', 'CPU µs/request') },
+    ],
+    details: { documentBytes: median(sizes), service: ours, bare: theirs },
+    json,
+  });
 } finally {
   await Promise.all(sides.map(({ child }) => end(child)));
   rmSync(dataDir, { recursive: true, force: true });

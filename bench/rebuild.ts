@@ -1,15 +1,14 @@
 /**
- * npm run bench:rebuild [-- --events 300000] [--devices 10000] [--rounds 3] [--json FILE]
+ * npm run bench:rebuild [-- --events 300000] [--devices 10000] [--rounds 5] [--json FILE]
  *
  * Events a second of a rebuild of the read model, against those of just reading the same events from the same SQLite
  * event store. The two take turns, in this one process; the ratio is that of their medians. The memory is the resident
  * set, sampled while the rebuilds run.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { openSqliteReadModel } from '../src/adapters/read-model/sqlite/sqlite-read-model.js';
 import { type EventStore, type StreamAppend } from '../src/application/ports/event-store.js';
 import { rebuild } from '../src/application/rebuild.js';
@@ -17,20 +16,12 @@ import { REBUILD_OPTIONS } from '../src/cli/rebuild.js';
 import { openEventStore } from '../src/open-event-store.js';
 import { encodeData, encodeMetadata, streamOf } from '../src/replica/stored.js';
 import { type JsonObject } from '../src/replica/json.js';
-import { machine, median } from './support/machine.js';
+import { MEASURED_CORE, median, pin } from './support/machine.js';
+import { readOptions } from './support/options.js';
+import { announce, conclude } from './support/report.js';
 import { makeCommands } from './support/workload.js';
 
-const { values } = parseArgs({
-  options: {
-    events: { type: 'string', default: '300000' },
-    devices: { type: 'string', default: '10000' },
-    rounds: { type: 'string', default: '3' },
-    json: { type: 'string' },
-  },
-});
-const events = Number(values.events);
-const devices = Number(values.devices);
-const rounds = Number(values.rounds);
+const { events, devices, rounds, json } = readOptions({ events: 300_000, devices: 10_000, rounds: 5 });
 const dataDir = mkdtempSync(join(tmpdir(), 'bench-rebuild-'));
 const signal = new AbortController().signal;
 const silent = {
@@ -98,10 +89,9 @@ async function rebuildRate(store: EventStore, memory: number[]): Promise<number>
   return rate;
 }
 
-console.log(`machine: ${machine()}`);
-console.log(
-  `method: ${events} events of ${devices} devices (Zipf), ${rounds} rounds, read and rebuild in turns`,
-);
+const method = `${events} events of ${devices} devices (Zipf) in a SQLite event store; ${rounds} rounds, read and rebuild in turns after a read to warm up, medians`;
+announce(method);
+pin(process.pid, MEASURED_CORE);
 const store = openEventStore({ kind: 'sqlite', dataDir });
 try {
   await fill(store);
@@ -110,21 +100,25 @@ try {
   const rebuilds: number[] = [];
   const memory: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    reads.push(await readRate(store));
+    // Which is first takes turns, too.
+    if (round % 2 === 0) reads.push(await readRate(store));
     rebuilds.push(await rebuildRate(store, memory));
+    if (round % 2 === 1) reads.push(await readRate(store));
     console.log(`round ${round + 1}: read ${text(reads.at(-1))}/s, rebuild ${text(rebuilds.at(-1))}/s`);
   }
   const [read, built] = [median(reads), median(rebuilds)];
   const half = memory.length >> 1;
   const peaks = [Math.max(...memory.slice(0, half)), Math.max(...memory.slice(half))];
-  const figures = { bench: 'rebuild', machine: machine(), read, rebuild: built, ratio: built / read, peaks };
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
   console.log(
     `memory: at most ${peaks.map((mib) => `${text(mib)} MiB`).join(' in the first half, ')} in the second`,
   );
-  console.log(`read: ${text(read)} events/s`);
-  console.log(`rebuild: ${text(built)} events/s`);
-  console.log(`ratio: ${(built / read).toFixed(2)}`);
+  const unit = 'events/s';
+  const sides = [
+    { side: 'rebuild', value: built, unit },
+    { side: 'read', value: read, unit },
+  ] as const;
+  const details = { reads, rebuilds, peaks };
+  conclude({ bench: 'rebuild', method, comparisons: [{ sides, ratio: built / read }], details, json });
 } finally {
   await store.close();
   rmSync(dataDir, { recursive: true });

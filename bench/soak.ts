@@ -18,10 +18,19 @@ import { parseArgs } from 'node:util';
 import kafkajs, { type Admin, type Producer } from 'kafkajs';
 import { startKafkaBroker } from '../test/support/kafka-broker.js';
 import { end, untilLine } from './support/children.js';
-import { machine, median, NODE_FLAGS, pin, spawnPinned } from './support/machine.js';
+import { boundTopics, countOf, PARTITIONS } from './support/kafka-bench.js';
+import {
+  machine,
+  MEASURED_CORE,
+  median,
+  NODE_FLAGS,
+  OTHER_CORE,
+  pin,
+  spawnPinned,
+} from './support/machine.js';
 import { type Command, makeCommands } from './support/workload.js';
 
-const { ConfigResourceTypes, Kafka, logLevel, Partitioners } = kafkajs;
+const { Kafka, logLevel, Partitioners } = kafkajs;
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '30' },
@@ -31,12 +40,7 @@ const { values } = parseArgs({
     json: { type: 'string' },
   },
 });
-const LOAD_CORE = 0;
-const SERVICE_CORE = 1;
 const DEVICES = 10_000;
-const PARTITIONS = 12;
-/** Of the broker's disk for each partition; more than gathers in an overload. */
-const KEPT_BYTES = 512 * 1024 * 1024;
 const CAPACITY_COUNT = 60_000;
 const BATCH_COUNT = 1000;
 const TICK_MS = 100;
@@ -45,7 +49,7 @@ const MAX_MEMORY_RATIO = 1.2;
 const MAX_DRAIN_MS = 30 * 60_000;
 
 const prefix = `soak-${process.pid}`;
-const OUTCOMES = ['update.accepted', 'update.rejected', 'dead-letter'];
+const OUTCOMES = ['update.accepted', 'update.rejected', 'dead-letter'].map((name) => `${prefix}.${name}`);
 
 interface Run {
   readonly url: string;
@@ -65,13 +69,13 @@ let sent = 0;
 
 const dataDir = mkdtempSync(join(tmpdir(), 'soak-'));
 const broker = await startKafkaBroker();
-pin(broker.pid, LOAD_CORE);
-pin(process.pid, LOAD_CORE);
+pin(broker.pid, OTHER_CORE);
+pin(process.pid, OTHER_CORE);
 const errors: string[] = [];
 const kafka = new Kafka({ clientId: 'soak', brokers: broker.brokers.split(','), logLevel: logLevel.ERROR });
 const admin = kafka.admin();
 const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
-const service = spawnPinned(SERVICE_CORE, process.execPath, [...NODE_FLAGS, 'dist/main.js'], {
+const service = spawnPinned(MEASURED_CORE, process.execPath, [...NODE_FLAGS, 'dist/main.js'], {
   KAFKA_BROKERS: broker.brokers,
   TOPIC_PREFIX: prefix,
   KAFKA_GROUP_ID: prefix,
@@ -89,7 +93,7 @@ try {
   const { url } = JSON.parse(line) as { url: string };
   await Promise.all([admin.connect(), producer.connect()]);
   const run: Run = { url, service, admin, producer };
-  await boundTopics(admin);
+  await boundTopics(admin, prefix);
   console.log(`machine: ${machine()}`);
 
   const capacity = await measureCapacity(run);
@@ -146,22 +150,6 @@ try {
   await Promise.allSettled([admin.disconnect(), producer.disconnect()]);
   await broker.stop();
   rmSync(dataDir, { recursive: true, force: true });
-}
-
-/** Or the disk would be full before the half hour is over. */
-async function boundTopics(to: Admin): Promise<void> {
-  const names = ['update', 'update.accepted', 'update.delta'];
-  await to.alterConfigs({
-    validateOnly: false,
-    resources: names.map((name) => ({
-      type: ConfigResourceTypes.TOPIC,
-      name: `${prefix}.${name}`,
-      configEntries: [
-        { name: 'retention.bytes', value: String(KEPT_BYTES) },
-        { name: 'segment.bytes', value: String(KEPT_BYTES / 8) },
-      ],
-    })),
-  });
 }
 
 /** Commands a second, of as many as have gathered while the service stood still; the second time, when it is warm. */
@@ -228,14 +216,6 @@ async function drain(run: Run): Promise<number> {
 async function waitingOf({ admin: by }: Run): Promise<number> {
   const count = sent;
   return Math.max(0, count - (await countOf(by, OUTCOMES)));
-}
-
-/** Messages that have been written to these topics, whether they are still kept or not. */
-async function countOf(by: Admin, names: readonly string[]): Promise<number> {
-  let sum = 0;
-  for (const name of names)
-    for (const { high } of await by.fetchTopicOffsets(`${prefix}.${name}`)) sum += Number(high);
-  return sum;
 }
 
 async function stopped(child: ChildProcess): Promise<number | null> {

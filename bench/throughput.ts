@@ -1,32 +1,23 @@
 /**
- * npm run bench:throughput [-- --json FILE] [--rounds 5] [--commands 40000] [--unit 500]
+ * npm run bench:throughput [-- --rounds 5] [--commands 40000] [--unit 500] [--json FILE]
  *
  * Commands a second of this service (Kafka in, SQLite with every commit synced, Kafka out) against a bare kafkajs
- * program that consumes the same commands and produces two messages for each. One real broker, one run, alternating
- * rounds, medians.
+ * program that consumes the same commands and produces two messages for each, in units of `--unit`.
  */
-import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { runCommandContest } from './support/command-contest.js';
-import { machine } from './support/machine.js';
+import { bySpeed, runCommandContest, usualMethod, usualWork } from './support/command-contest.js';
+import { startBare, startService, serviceProjections } from './support/contenders.js';
+import { readOptions } from './support/options.js';
+import { announce, conclude } from './support/report.js';
 
-const { values: options } = parseArgs({
-  options: {
-    json: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
-    commands: { type: 'string', default: '40000' },
-    unit: { type: 'string', default: '500' },
-  },
-});
-
-console.log(`machine: ${machine()}`);
+const { rounds, commands, unit, json } = readOptions({ rounds: 5, commands: 40_000, unit: 500 });
+const method = `${usualMethod(commands, rounds)}; the bare program in units of ${unit}, PROJECTIONS=${serviceProjections}`;
+announce(method);
+const workOf = usualWork(commands);
 const contest = await runCommandContest({
-  rounds: Number(options.rounds),
-  commands: Number(options.commands),
-  unit: options.unit,
+  rounds,
+  sides: [
+    { start: startService, workOf },
+    { start: (bench) => startBare(bench, unit), workOf },
+  ],
 });
-if (options.json !== undefined) {
-  const figures = { bench: 'throughput', machine: machine(), ...contest };
-  writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`);
-}
-console.log(`ratio: ${contest.ratio.toFixed(2)}`);
+conclude({ bench: 'throughput', method, comparisons: [bySpeed(contest)], details: contest, json });

@@ -8,7 +8,8 @@ import {
   STREAMS_PER_CALL,
 } from './append-messages.js';
 import { end, untilLine } from './children.js';
-import { cpuMicros, median, NODE_FLAGS, spawnPinned } from './machine.js';
+import { cpuMicros, MEASURED_CORE, median, NODE_FLAGS, spawnPinned } from './machine.js';
+import { announce } from './report.js';
 import { startStoreServer, type StoreServer } from './store-server.js';
 
 const EVENTS_OF_LARGE_APPENDS = 10;
@@ -44,7 +45,7 @@ export interface AppendComparison {
 }
 
 export interface AppendContest {
-  readonly inFlight: number;
+  readonly method: string;
   readonly single: AppendComparison;
   readonly large: AppendComparison;
 }
@@ -73,9 +74,8 @@ interface Measured extends AppendAnswer {
  * the medians.
  */
 export async function runAppendContest({ rounds, appends }: AppendContestOptions): Promise<AppendContest> {
-  console.log(
-    `method: ${appends} appends of 1 event and ${appends / 5} of ${EVENTS_OF_LARGE_APPENDS} a round, 300 bytes of data and 350 of metadata an event, ${APPENDS_PER_STREAM} appends to each stream, expected revisions, ${IN_FLIGHT} in flight (the adapter: in calls of ${STREAMS_PER_CALL} streams), test server on the other core; ${rounds} alternating rounds after one to warm up, medians`,
-  );
+  const method = `${appends} appends of 1 event and ${appends / 5} of ${EVENTS_OF_LARGE_APPENDS} a round, 300 bytes of data and 350 of metadata an event, ${APPENDS_PER_STREAM} appends to each stream, expected revisions, ${IN_FLIGHT} in flight (the adapter: in calls of ${STREAMS_PER_CALL} streams), test server on the other core; ${rounds} alternating rounds after one to warm up, medians`;
+  announce(method);
   const server = await startStoreServer();
   const sides: Side[] = [];
   const series: Series[] = [
@@ -87,7 +87,9 @@ export async function runAppendContest({ rounds, appends }: AppendContestOptions
     sides.push(await startSide('adapter', 'adapter', server));
     for (let round = 0; round <= rounds; round++) {
       for (const one of series) {
-        for (const [index, side] of sides.entries()) {
+        // Who is first takes turns, too.
+        const order = [...sides.entries()];
+        for (const [index, side] of round % 2 === 0 ? order : order.reverse()) {
           const measured = await runRound(side, one, `${round}-${one.eventsPerAppend}-${index}`, server);
           if (round === 0) continue;
           one.measured[index as 0 | 1].push(measured);
@@ -100,7 +102,7 @@ export async function runAppendContest({ rounds, appends }: AppendContestOptions
   }
   const [single, large] = series.map((one) => comparisonOf(one, sides));
   if (single === undefined || large === undefined) throw new Error('Both series must have run');
-  return { inFlight: IN_FLIGHT, single, large };
+  return { method, single, large };
 }
 
 async function startSide(
@@ -109,7 +111,7 @@ async function startSide(
   { connectionString }: StoreServer,
 ): Promise<Side> {
   const child = spawnPinned(
-    1,
+    MEASURED_CORE,
     process.execPath,
     [...NODE_FLAGS, '--import', 'tsx', 'bench/append-side.ts'],
     { EVENTSTORE_CONNECTION_STRING: connectionString, SIDE: side },

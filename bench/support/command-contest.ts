@@ -1,28 +1,36 @@
-import { type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import kafkajs, { type Admin, type Producer } from 'kafkajs';
-import { type KafkaBroker, startKafkaBroker } from '../../test/support/kafka-broker.js';
-import { end, untilLine } from './children.js';
-import { cpuMicros, median, NODE_FLAGS, pin, spawnPinned } from './machine.js';
-import { makeCommands } from './workload.js';
+import { end } from './children.js';
+import { type Contender } from './contenders.js';
+import { countOf, type KafkaBench, PARTITIONS, produceAll, withKafka } from './kafka-bench.js';
+import { cpuMicros, median } from './machine.js';
+import { type Comparison, type Figure } from './report.js';
+import { type Command, makeCommands } from './workload.js';
 
-const devices = 10_000;
-const partitions = 12;
+export const DEVICES = 10_000;
+const MAX_ROUND_MS = 300_000;
 
-export interface CommandContestOptions {
-  /** After one to warm up. */
+/** What one side is given in a round. */
+export interface Work {
+  readonly commands: readonly Command[];
+  /** Messages that it sends for them. */
+  readonly outputs: number;
+}
+
+export interface Side {
+  readonly start: (bench: KafkaBench) => Promise<Contender>;
+  /** @param round 0 and less: to warm up */
+  readonly workOf: (round: number) => Work;
+}
+
+export interface ContestOptions {
+  /** After those to warm up. */
   readonly rounds: number;
-  /** Commands a round. */
-  readonly commands: number;
-  /** Messages that the bare program sends at once. */
-  readonly unit: string;
-  /** What the service is started with, besides the broker, topics of its own and a new folder. */
-  readonly serviceEnv?: Record<string, string>;
-  /** A program that serves the service, whose CPU time is told too. */
-  readonly storePid?: number;
+  /** Default 1. */
+  readonly warmUpRounds?: number;
+  /** The service, then what it is measured against. */
+  readonly sides: readonly [Side, Side];
+  /** A program that serves one of them, whose CPU time is told too. */
+  readonly storePid?: number | undefined;
 }
 
 /** Medians of one side. */
@@ -37,189 +45,132 @@ export interface CommandFigures {
 }
 
 export interface CommandContest {
-  readonly commands: number;
-  readonly devices: number;
-  readonly partitions: number;
-  readonly bare: CommandFigures;
   readonly service: CommandFigures;
-  /** Commands a second of the service by those of the bare program. */
-  readonly ratio: number;
+  readonly other: CommandFigures;
 }
 
-interface Contender {
-  readonly name: string;
-  readonly prefix: string;
-  readonly process: ChildProcess;
-  readonly perSecond: number[];
-  readonly cpuPerCommand: number[];
-  readonly storeCpuPerCommand: number[];
+interface Measured {
+  readonly perSecond: number;
+  readonly cpuPerCommand: number;
+  readonly storeCpuPerCommand: number;
 }
 
-const { Kafka, logLevel, Partitioners } = kafkajs;
+/** Commands of 250 to 800 bytes, each of which sends accepted and delta; others in each round, for all sides the same. */
+export function usualWork(count: number): Side['workOf'] {
+  return (round) => ({ commands: makeCommands(count, DEVICES, round + 10), outputs: 2 * count });
+}
 
-/** Whether the service keeps its read model meanwhile: what that costs commands is seen by setting it to `on`. */
-const projections = process.env['PROJECTIONS'] ?? 'off';
+export function usualMethod(commands: number, rounds: number, warmUp = 'one'): string {
+  return `${commands} commands of 250-800 bytes a round, ${DEVICES} devices (Zipf), ${PARTITIONS} partitions, acks all, time from the program's start on the waiting commands until the broker has all its outputs; ${rounds} alternating rounds after ${warmUp} to warm up, medians`;
+}
+
+/** Commands a second of two programs that take turns on one core, with a Kafka on the other. Prints each round. */
+export async function runCommandContest(options: ContestOptions): Promise<CommandContest> {
+  const { rounds, warmUpRounds = 1, sides, storePid } = options;
+  return withKafka(async (bench) => {
+    const contenders: Contender[] = [];
+    const measured = sides.map((): Measured[] => []);
+    try {
+      for (const { start } of sides) contenders.push(await start(bench));
+      for (let round = 1 - warmUpRounds; round <= rounds; round++) {
+        // Who is first takes turns, too.
+        const order = [...contenders.entries()];
+        for (const [index, contender] of round % 2 === 0 ? order : order.reverse()) {
+          const one = await runRound(bench, contender, (sides[index] as Side).workOf(round), storePid);
+          if (round <= 0) continue;
+          measured[index]?.push(one);
+          console.log(`round ${round} ${lineOf(figuresOf(contender, [one], storePid))}`);
+        }
+      }
+    } finally {
+      await Promise.all(contenders.map(({ process }) => end(process)));
+    }
+    const [service, other] = contenders.map((one, index) => figuresOf(one, measured[index] ?? [], storePid));
+    if (service === undefined || other === undefined) throw new Error('Both sides must have run');
+    for (const side of [service, other]) console.log(`${lineOf(side)} (medians)`);
+    return { service, other };
+  });
+}
 
 /**
- * Commands a second of the service against a bare kafkajs program that consumes the same commands and produces two
- * messages for each. One real broker, alternating rounds. In a round the program is stopped (SIGSTOP), the commands
- * are produced, the program goes on (SIGCONT), and the time is taken until the broker has all its outputs. Prints the
- * method, each round and the medians.
+ * The program is stopped (SIGSTOP), its commands are produced, the program goes on (SIGCONT), and the time is taken until
+ * the broker has all its outputs.
  */
-export async function runCommandContest(options: CommandContestOptions): Promise<CommandContest> {
-  const { rounds, commands: count, unit, storePid } = options;
-  const given = process.env['KAFKA_BROKERS'];
-  const broker = given === undefined ? await startKafkaBroker() : null;
-  const brokers = given ?? (broker as KafkaBroker).brokers;
-  // Pinned once it runs: the JVM chooses its garbage collector by the cores that it sees at its start.
-  if (broker !== null) pin(broker.pid, 0);
-  pin(process.pid, 0);
-  const dataDir = mkdtempSync(join(tmpdir(), 'bench-'));
-  const kafka = new Kafka({ clientId: 'bench', brokers: brokers.split(','), logLevel: logLevel.ERROR });
-  const admin = kafka.admin();
-  const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
-  const contenders: Contender[] = [];
-  try {
-    await Promise.all([admin.connect(), producer.connect()]);
-    console.log(
-      `method: ${count} commands of 250-800 bytes a round, ${devices} devices (Zipf), ${partitions} partitions, acks all, the bare program in units of ${unit}, PROJECTIONS=${projections}; ${rounds} alternating rounds after one to warm up, medians`,
-    );
-    contenders.push(await startBare(admin, brokers, unit));
-    contenders.push(await startService(brokers, dataDir, options.serviceEnv ?? {}));
-    for (let round = 0; round <= rounds; round++) {
-      const commands = makeCommands(count, devices, round + 1);
-      for (const contender of contenders) {
-        const storeCpuBefore = cpuOf(storePid);
-        const { seconds, cpu } = await runRound(contender, commands, admin, producer);
-        const storeCpu = cpuOf(storePid) - storeCpuBefore;
-        if (round === 0) continue;
-        contender.perSecond.push(count / seconds);
-        contender.cpuPerCommand.push(cpu / count);
-        if (storePid !== undefined) contender.storeCpuPerCommand.push(storeCpu / count);
-        console.log(
-          `round ${round} ${contender.name}: ${Math.round(count / seconds)} commands/s, ${(cpu / count).toFixed(1)} CPU µs/command`,
-        );
-      }
-    }
-  } finally {
-    await Promise.all(contenders.map((contender) => end(contender.process)));
-    await Promise.all([admin.disconnect(), producer.disconnect()]);
-    await broker?.stop();
-    rmSync(dataDir, { recursive: true, force: true });
-  }
-  return contestOf(contenders, count);
-}
-
-async function startBare(admin: Admin, brokers: string, unit: string): Promise<Contender> {
-  const prefix = `bare-${process.pid}`;
-  await admin.createTopics({
-    waitForLeaders: true,
-    topics: ['update', 'update.accepted', 'update.delta'].map((name) => ({
-      topic: `${prefix}.${name}`,
-      numPartitions: partitions,
-    })),
-  });
-  const child = spawnPinned(1, process.execPath, [...NODE_FLAGS, '--import', 'tsx', 'bench/bare.ts'], {
-    KAFKA_BROKERS: brokers,
-    TOPIC_PREFIX: prefix,
-    UNIT: unit,
-  });
-  await untilLine(child, (line) => line === 'ready');
-  return contender('bare kafkajs', prefix, child);
-}
-
-async function startService(
-  brokers: string,
-  dataDir: string,
-  env: Record<string, string>,
-): Promise<Contender> {
-  const prefix = `service-${process.pid}`;
-  // As `npm start` runs it.
-  const child = spawnPinned(1, process.execPath, [...NODE_FLAGS, 'dist/main.js'], {
-    KAFKA_BROKERS: brokers,
-    TOPIC_PREFIX: prefix,
-    KAFKA_GROUP_ID: prefix,
-    KAFKA_PARTITION_COUNT: String(partitions),
-    DATA_DIR: dataDir,
-    PORT: '0',
-    ALLOW_UNAUTHENTICATED: 'on',
-    LOG_LEVEL: 'info',
-    // Else it would project on into the rounds of the bare program, on the one core that both have.
-    PROJECTIONS: projections,
-    ...env,
-  });
-  await untilLine(child, (line) => line.includes('is ready'));
-  return contender('service', prefix, child);
-}
-
-function contender(name: string, prefix: string, child: ChildProcess): Contender {
-  return { name, prefix, process: child, perSecond: [], cpuPerCommand: [], storeCpuPerCommand: [] };
-}
-
-async function runRound(
-  { prefix, process: child }: Contender,
-  commands: readonly { key: string; value: Buffer }[],
-  admin: Admin,
-  producer: Producer,
-): Promise<{ seconds: number; cpu: number }> {
-  const before = await produced(admin, prefix);
+export async function runRound(
+  bench: KafkaBench,
+  { name, prefix, process: child, outputs }: Contender,
+  { commands, outputs: expected }: Work,
+  storePid?: number,
+): Promise<Measured> {
+  const before = await countOf(bench.admin, outputs);
   child.kill('SIGSTOP');
-  for (let i = 0; i < commands.length; i += 1000) {
-    await producer.send({ topic: `${prefix}.update`, messages: commands.slice(i, i + 1000), acks: -1 });
-  }
-  const expected = commands.length;
-  const cpuBefore = cpuOf(child.pid);
+  await produceAll(bench, `${prefix}.update`, commands);
+  const [cpu, storeCpu] = [cpuOf(child.pid), cpuOf(storePid)];
   const start = performance.now();
   child.kill('SIGCONT');
   for (;;) {
     await sleep(20);
-    if ((await produced(admin, prefix)) - before >= 2 * expected) break;
-    if (performance.now() - start > 300_000) throw new Error('The program did not finish within 5 minutes');
+    if ((await countOf(bench.admin, outputs)) - before >= expected) break;
+    if (performance.now() - start > MAX_ROUND_MS) throw new Error(`${name} did not finish within 5 minutes`);
   }
-  const seconds = (performance.now() - start) / 1000;
-  const cpu = cpuOf(child.pid) - cpuBefore;
+  const measured = {
+    perSecond: (commands.length * 1000) / (performance.now() - start),
+    cpuPerCommand: (cpuOf(child.pid) - cpu) / commands.length,
+    storeCpuPerCommand: (cpuOf(storePid) - storeCpu) / commands.length,
+  };
   await sleep(500);
-  return { seconds, cpu };
+  return measured;
+}
+
+/** Commands a second of the service by those of the other side. */
+export function bySpeed({ service, other }: CommandContest): Comparison {
+  const figure = ({ name, commandsPerSecond }: CommandFigures): Figure => ({
+    side: name,
+    value: commandsPerSecond,
+    unit: 'commands/s',
+  });
+  return {
+    sides: [figure(service), figure(other)],
+    ratio: service.commandsPerSecond / other.commandsPerSecond,
+  };
+}
+
+/** CPU time a command of the other side by that of the service: the higher, the better for the service. */
+export function byCpu({ service, other }: CommandContest): Comparison {
+  const figure = ({ name, cpuMicrosPerCommand }: CommandFigures): Figure => ({
+    side: name,
+    value: cpuMicrosPerCommand,
+    unit: 'CPU µs/command',
+  });
+  return {
+    name: 'by CPU time',
+    sides: [figure(service), figure(other)],
+    ratio: other.cpuMicrosPerCommand / service.cpuMicrosPerCommand,
+  };
 }
 
 function cpuOf(pid: number | undefined): number {
   return (pid === undefined ? null : cpuMicros(pid)) ?? NaN;
 }
 
-/** Messages in both output topics. */
-async function produced(admin: Admin, prefix: string): Promise<number> {
-  let sum = 0;
-  for (const topic of [`${prefix}.update.accepted`, `${prefix}.update.delta`]) {
-    for (const { high } of await admin.fetchTopicOffsets(topic)) sum += Number(high);
-  }
-  return sum;
+function lineOf(figures: CommandFigures): string {
+  const { name, commandsPerSecond, cpuMicrosPerCommand, storeCpuMicrosPerCommand } = figures;
+  const store =
+    storeCpuMicrosPerCommand === undefined ? '' : `, ${storeCpuMicrosPerCommand} of the event store`;
+  return `${name}: ${commandsPerSecond} commands/s, ${cpuMicrosPerCommand} CPU µs/command${store}`;
 }
 
-function contestOf(contenders: readonly Contender[], commands: number): CommandContest {
-  const [bare, service] = contenders.map(figuresOf);
-  if (bare === undefined || service === undefined) throw new Error('Both sides must have run');
-  for (const side of [bare, service]) {
-    const { name, commandsPerSecond, cpuMicrosPerCommand, storeCpuMicrosPerCommand } = side;
-    const store =
-      side === service && storeCpuMicrosPerCommand !== undefined
-        ? `, ${storeCpuMicrosPerCommand} CPU µs/command of the event store`
-        : '';
-    console.log(
-      `${name}: ${commandsPerSecond} commands/s, ${cpuMicrosPerCommand} CPU µs/command${store} (medians)`,
-    );
-  }
-  const ratio = service.commandsPerSecond / bare.commandsPerSecond;
-  return { commands, devices, partitions, bare, service, ratio };
-}
-
-function figuresOf({ name, perSecond, cpuPerCommand, storeCpuPerCommand }: Contender): CommandFigures {
+function figuresOf(
+  { name }: Contender,
+  measured: readonly Measured[],
+  storePid: number | undefined,
+): CommandFigures {
+  const of = (key: keyof Measured): number => Number(median(measured.map((one) => one[key])).toFixed(1));
   return {
     name,
-    commandsPerSecond: Math.round(median(perSecond)),
-    cpuMicrosPerCommand: Number(median(cpuPerCommand).toFixed(1)),
-    ...(storeCpuPerCommand.length > 0 && {
-      storeCpuMicrosPerCommand: Number(median(storeCpuPerCommand).toFixed(1)),
-    }),
-    rounds: perSecond.map(Math.round),
+    commandsPerSecond: Math.round(of('perSecond')),
+    cpuMicrosPerCommand: of('cpuPerCommand'),
+    ...(storePid !== undefined && { storeCpuMicrosPerCommand: of('storeCpuPerCommand') }),
+    rounds: measured.map(({ perSecond }) => Math.round(perSecond)),
   };
 }

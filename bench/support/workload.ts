@@ -68,18 +68,29 @@ export function makeCommands(count: number, devices: number, seed: number): Comm
       state = { seq: seed * 1_000_000 + i, network: { rssi: -Math.floor(random() * 90), channel: 11 } };
       const confirmed = i % 3 === 0 && size > 500 ? settings.get(id) : undefined;
       if (confirmed !== undefined) state['settings'] = confirmed;
-      for (let n = 0; JSON.stringify(state).length < size - 100; n++) {
-        state[`sensor${n}`] = {
-          value: Math.round(random() * 1000) / 10,
-          state: pick(random),
-          ...(n % 3 === 0 ? { levels: [Math.floor(random() * 10), Math.floor(random() * 10)] } : {}),
-        };
-      }
+      addSensors(state, size - 100, random);
     }
     const body = { state: { [section]: state }, clientToken: `t-${i}` };
     commands.push({ key: `device-${id}`, value: Buffer.from(JSON.stringify(body)) });
   }
   return commands;
+}
+
+/** A section of so many bytes as JSON, or a few more. */
+export function makeState(bytes: number, random: () => number): Record<string, unknown> {
+  const state = {};
+  addSensors(state, bytes, random);
+  return state;
+}
+
+function addSensors(state: Record<string, unknown>, bytes: number, random: () => number): void {
+  for (let n = 0; JSON.stringify(state).length < bytes; n++) {
+    state[`sensor${n}`] = {
+      value: Math.round(random() * 1000) / 10,
+      state: pick(random),
+      ...(n % 3 === 0 ? { levels: [Math.floor(random() * 10), Math.floor(random() * 10)] } : {}),
+    };
+  }
 }
 
 /** The content of an event as the service stores it, not written as JSON yet. */
