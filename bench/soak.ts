@@ -68,7 +68,7 @@ const pool = makeCommands(100_000, DEVICES, 1);
 let sent = 0;
 
 const dataDir = mkdtempSync(join(tmpdir(), 'soak-'));
-const broker = await startKafkaBroker();
+const broker = await startKafkaBroker({ optimized: true });
 pin(broker.pid, OTHER_CORE);
 pin(process.pid, OTHER_CORE);
 const errors: string[] = [];

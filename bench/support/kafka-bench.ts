@@ -21,7 +21,7 @@ export interface KafkaBench {
 /** The broker of `KAFKA_BROKERS`, or a new one; everything is ended and removed afterwards. */
 export async function withKafka<T>(work: (bench: KafkaBench) => Promise<T>): Promise<T> {
   const given = process.env['KAFKA_BROKERS'];
-  const broker = given === undefined ? await startKafkaBroker() : null;
+  const broker = given === undefined ? await startKafkaBroker({ optimized: true }) : null;
   const brokers = given ?? broker?.brokers ?? '';
   // Pinned once it runs: the JVM chooses its garbage collector by the cores that it sees at its start.
   if (broker !== null) pin(broker.pid, OTHER_CORE);

@@ -1,6 +1,7 @@
 import { EventStoreDBClient } from '@eventstore/db-client';
 import grpcServices from '@eventstore/db-client/generated/streams_grpc_pb.js';
 import type { CallOptions, Channel, Client, Metadata } from '@grpc/grpc-js';
+import { limitConnecting } from './connect-limit.js';
 import type { ConnectionSettings } from './connection-string.js';
 import { placeOf } from './connection-string.js';
 import { failureOf } from './errors.js';
@@ -65,6 +66,7 @@ export class Connection {
     settings: ConnectionSettings,
     private readonly logger: EventStoreLogger,
   ) {
+    limitConnecting();
     this.place = placeOf(settings);
     this.node = createNodeClient(settings);
   }
