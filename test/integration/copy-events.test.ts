@@ -8,6 +8,7 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import Database from 'better-sqlite3';
 import { type EventStore } from '../../src/application/ports/event-store.js';
 import { openEventStore, type StoreAddress } from '../../src/open-event-store.js';
+import { CLI } from '../support/cli.js';
 import { startEventStoreServer } from '../support/eventstore-server/index.js';
 
 const root = mkdtempSync(join(tmpdir(), 'copy-events-'));
@@ -22,17 +23,17 @@ interface Exit {
   readonly stderr: string;
 }
 
-/** Runs a program of this repository to its end. */
-function run(file: string, args: readonly string[]): Promise<Exit> {
+/** Runs a program of Node to its end. */
+function run(...args: string[]): Promise<Exit> {
   return new Promise((resolve) => {
     const env = { ...process.env, NODE_OPTIONS: '' };
-    execFile(process.execPath, ['--import', 'tsx', fileOf(file), ...args], { env }, (error, stdout, stderr) =>
+    execFile(process.execPath, args, { env }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : (error.signal ?? error.code ?? null), stdout, stderr }),
     );
   });
 }
 
-const cli = (...args: string[]): Promise<Exit> => run('../../src/cli.ts', args);
+const cli = (...args: string[]): Promise<Exit> => run(CLI, ...args);
 const copy = (from: string, to: string): Promise<Exit> => cli('copy-events', '--from', from, '--to', to);
 
 /** Fills a folder with events of several devices, in turns. */
@@ -106,7 +107,10 @@ describe('copy-events from SQLite to SQLite', () => {
       [7, 3],
       [501, 250],
     ] as const) {
-      const killed = await run('./copy-events.killed.ts', [from, to, String(appends), String(batchCount)]);
+      const killed = await run(
+        ...['--import', 'tsx', fileOf('./copy-events.killed.ts')],
+        ...[from, to, String(appends), String(batchCount)],
+      );
       expect(killed).toMatchObject({ code: 'SIGKILL' });
       const part = await eventsOf(inFolder(to));
       expect(part).toEqual(all.slice(0, part.length));
