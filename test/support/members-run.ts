@@ -48,16 +48,21 @@ export class MembersRun {
   private constructor(
     private readonly brokers: string,
     private readonly server: EventStoreServer,
+    private readonly settings: Readonly<Record<string, string>>,
   ) {
     this.kafka = kafkaClient(brokers);
   }
 
-  static async open(brokers: string): Promise<MembersRun> {
-    return new MembersRun(brokers, await startEventStoreServer());
+  /** @param settings of all members, besides those that make them one group on one event store */
+  static async open(
+    brokers: string,
+    settings: Readonly<Record<string, string>> = { PROJECTIONS: 'off' },
+  ): Promise<MembersRun> {
+    return new MembersRun(brokers, await startEventStoreServer(), settings);
   }
 
-  /** @param killAt where it stops, or ends, by itself */
-  async join(name: string, killAt?: KillAt): Promise<void> {
+  /** @param killAt where it stops, or ends, by itself; `program`: of which version it is */
+  async join(name: string, killAt?: KillAt, program?: string): Promise<void> {
     const folder = this.folders.get(name) ?? temporaryFolder();
     this.folders.set(name, folder);
     const { environment } = runStoreOf(this.server, folder.path);
@@ -70,10 +75,11 @@ export class MembersRun {
         KAFKA_SESSION_TIMEOUT_MS: String(SESSION_MS),
         // So that each has many units of work, and is met amid one.
         BATCH_MAX_COUNT: '50',
-        PROJECTIONS: 'off',
+        ...this.settings,
         ...environment,
       },
       killAt,
+      program,
     );
     this.members.set(name, service);
   }
@@ -107,8 +113,17 @@ export class MembersRun {
     );
   }
 
+  rest(name: string): RestClient {
+    return new RestClient(this.member(name).url);
+  }
+
   sample(name: string): Promise<ServiceSample> {
-    return sampleOf(new RestClient(this.member(name).url));
+    return sampleOf(this.rest(name));
+  }
+
+  /** The setting by which others find the event store. */
+  get store(): Readonly<Record<string, string>> {
+    return { EVENTSTORE_CONNECTION_STRING: this.server.connectionString };
   }
 
   get names(): string[] {

@@ -37,6 +37,7 @@ export interface ServiceExit {
 }
 
 const START_LIMIT_MS = 90_000;
+const BUILT = 'dist/main.js';
 const KILL_AT = fileURLToPath(new URL('./kill-at.mjs', import.meta.url));
 const ANY_PORTS = { PORT: '0', MQTT_PORT: '0' };
 
@@ -51,12 +52,16 @@ export function temporaryFolder(): { path: string; remove: () => void } {
 }
 
 /** Without credentials of the test's own everyone is let in, also where the service would not start so by itself. */
-function launch(environment: Readonly<Record<string, string>>, killAt?: KillAt): ChildProcess {
+function launch(
+  environment: Readonly<Record<string, string>>,
+  killAt?: KillAt,
+  program = BUILT,
+): ChildProcess {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)));
   delete clean['NODE_OPTIONS'];
   const isOpen = environment['API_KEYS_FILE'] === undefined && environment['OIDC_ISSUER'] === undefined;
   const preloaded = killAt === undefined ? [] : ['--import', KILL_AT];
-  return spawn(process.execPath, [...preloaded, 'dist/main.js'], {
+  return spawn(process.execPath, [...preloaded, program], {
     env: {
       ...clean,
       ...(isOpen ? { ALLOW_UNAUTHENTICATED: 'on' } : {}),
@@ -67,12 +72,16 @@ function launch(environment: Readonly<Record<string, string>>, killAt?: KillAt):
   });
 }
 
-/** Starts the service and resolves when it says that it is ready. Rejects with what it printed where it ends first. */
+/**
+ * Starts the service and resolves when it says that it is ready. Rejects with what it printed where it ends first.
+ * @param program the `main.js` of another version; default: what was built here
+ */
 export async function startService(
   environment: Readonly<Record<string, string>> & { DATA_DIR: string },
   killAt?: KillAt,
+  program?: string,
 ): Promise<Service> {
-  const child = launch({ ...ANY_PORTS, ...environment }, killAt);
+  const child = launch({ ...ANY_PORTS, ...environment }, killAt, program);
   const lines: string[] = [];
   let errors = '';
   child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()));
