@@ -1,4 +1,4 @@
 import { sqliteRunStore } from '../support/run-store.js';
 import { takesUpHotDevice } from './kill-scenarios.js';
 
-takesUpHotDevice({ storeName: 'SQLite', openStore: sqliteRunStore, commandCount: 50_000 });
+takesUpHotDevice({ storeName: 'SQLite', openStore: sqliteRunStore, commandCount: 20_000 });

@@ -12,6 +12,7 @@ import { type OpenRunStore } from '../support/run-store.js';
 
 const DEVICES = 1_000;
 const KILLS = 5;
+const FACTOR = Number(process.env['KILL_COMMANDS'] ?? 1);
 /** The first of the broken promises: one cause breaks many. */
 const SHOWN = 20;
 
@@ -19,10 +20,12 @@ export interface Scenario {
   /** As the tests' names have it. */
   readonly storeName: string;
   readonly openStore: OpenRunStore;
+  /** KILL_COMMANDS multiplies it. */
   readonly commandCount: number;
 }
 
-export function survivesKills({ storeName, openStore, commandCount }: Scenario): void {
+export function survivesKills({ storeName, openStore, commandCount: count }: Scenario): void {
+  const commandCount = count * FACTOR;
   describeWithKafka(
     `no loss, no repeat and no disorder when the service on ${storeName} is killed`,
     (brokers) => {
@@ -48,7 +51,8 @@ export function survivesKills({ storeName, openStore, commandCount }: Scenario):
   );
 }
 
-export function survivesTopicMadeAnew({ storeName, openStore, commandCount }: Scenario): void {
+export function survivesTopicMadeAnew({ storeName, openStore, commandCount: count }: Scenario): void {
+  const commandCount = count * FACTOR;
   describeWithKafka(`a command topic deleted and made anew under the service on ${storeName}`, (brokers) => {
     const run = new KillRun(brokers, openStore);
     afterAll(() => run.close());
@@ -109,7 +113,8 @@ async function makeAnewAmidWork(run: KillRun, produceMore: () => Promise<void>):
   }
 }
 
-export function takesUpHotDevice({ storeName, openStore, commandCount }: Scenario): void {
+export function takesUpHotDevice({ storeName, openStore, commandCount: count }: Scenario): void {
+  const commandCount = count * FACTOR;
   describeWithKafka(`a device with a long history, on ${storeName}`, (brokers) => {
     // A batch that takes longer than the session without a sign of life would go round in circles.
     const run = new KillRun(brokers, openStore, { KAFKA_PARTITION_COUNT: '1' });

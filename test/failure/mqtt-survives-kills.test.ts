@@ -15,7 +15,7 @@ import { MqttPeer } from '../support/mqtt.js';
 import { sqliteRunStore } from '../support/run-store.js';
 import { type Service, startService, temporaryFolder } from '../support/service.js';
 
-const KILLS = 10;
+const KILLS = Number(process.env['KILL_ROUNDS'] ?? 5);
 /** What may be sent from one kill to the next, so that the run is as long on a slow machine. */
 const ROUND_COUNT = 200;
 /** A bound for what hangs. */

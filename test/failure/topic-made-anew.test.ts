@@ -1,4 +1,4 @@
 import { sqliteRunStore } from '../support/run-store.js';
 import { survivesTopicMadeAnew } from './kill-scenarios.js';
 
-survivesTopicMadeAnew({ storeName: 'SQLite', openStore: sqliteRunStore, commandCount: 100_000 });
+survivesTopicMadeAnew({ storeName: 'SQLite', openStore: sqliteRunStore, commandCount: 30_000 });
