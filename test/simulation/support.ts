@@ -8,8 +8,8 @@ export interface Ended {
 
 /** Runs `npm run simulate` with these arguments, in processes of its own: there, time is virtual. */
 export function simulate(...args: string[]): Promise<Ended> {
-  const script = fileURLToPath(new URL('simulate.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
+  const script = fileURLToPath(new URL('../../scripts/simulate.mjs', import.meta.url));
+  const child = spawn(process.execPath, [script, ...args], {
     stdio: ['ignore', 'pipe', 'ignore'],
     // Jest's own way of loading modules is none of theirs.
     env: { ...process.env, NODE_OPTIONS: '' },

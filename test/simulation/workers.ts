@@ -73,8 +73,9 @@ export async function runShares(
   };
   await Promise.all(
     shares.map(async (share) => {
-      const child = fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [JSON.stringify(share)], {
-        execArgv: ['--max-semi-space-size=64', '--import', 'tsx'],
+      // Compiled to the same place as this file.
+      const child = fork(fileURLToPath(new URL('worker.mjs', import.meta.url)), [JSON.stringify(share)], {
+        execArgv: ['--max-semi-space-size=64'],
       });
       children.push(child);
       await watch(child, share.from, take, () => stopAtFirst && total.failures.length > 0);

@@ -46,6 +46,10 @@ export class DeviceOracle {
   /** After each event. */
   readonly moments: Moment[] = [];
   private readonly byMessageId = new Map<string, Commit>();
+  /** By topic, of which all of a device's commands are in one partition: the recorded command with the greatest first offset. */
+  private readonly furthest = new Map<string, Sent>();
+  /** What a get shows after so many commands, as far as somebody asked. */
+  private readonly shown: (Json | undefined)[] = [];
   /** By topic: how many of its commits have had all their outputs for the first time. */
   readonly told = new Map<string, number>();
 
@@ -112,14 +116,9 @@ export class DeviceOracle {
     const before = this.shadow;
     if (sent.commit !== null) return `${sent.id} is recorded twice`;
     if (this.repeated(command) !== undefined) return `${sent.id} is recorded, and its message id was already`;
-    const overtaken = this.commits.find(
-      ({ sent: { topic, partition, offsets } }) =>
-        topic === sent.topic &&
-        partition === sent.partition &&
-        (offsets[0] ?? -1) > (sent.offsets.at(-1) ?? Infinity),
-    );
-    if (overtaken !== undefined)
-      return `${sent.id} is recorded after ${overtaken.sent.id}, which came after it`;
+    const furthest = this.furthest.get(sent.topic);
+    if (furthest !== undefined && (furthest.offsets[0] ?? -1) > (sent.offsets.at(-1) ?? Infinity))
+      return `${sent.id} is recorded after ${furthest.id}, which came after it`;
     const verdict = this.verdictAfter(this.commits.length, command);
     if (verdict !== 'recorded')
       return `${sent.id} is recorded at version ${before.version}, and must be ${verdict}`;
@@ -213,14 +212,17 @@ export class DeviceOracle {
     this.commits.push(commit);
     const { sent } = commit;
     sent.commit = commit;
-    const { messageId } = sent.command;
-    if (messageId !== undefined) this.byMessageId.set(messageId, commit);
+    const { topic, command, offsets } = sent;
+    const before = this.furthest.get(topic)?.offsets[0] ?? -1;
+    if ((offsets[0] ?? -1) >= before) this.furthest.set(topic, sent);
+    if (command.messageId !== undefined) this.byMessageId.set(command.messageId, commit);
   }
 
   /** The answer to a get after `index` commands, but for its time; undefined: there is nothing to show. */
   shownAfter(index: number): Json | undefined {
     const shadow = this.shadows[index] ?? NOTHING;
-    return shadow.exists ? gotten(shadow, 0) : undefined;
+    if (!shadow.exists) return undefined;
+    return (this.shown[index] ??= gotten(shadow, 0));
   }
 }
 

@@ -117,7 +117,7 @@ export class World {
     const { offset, key, value, headers } = record;
     const id = String(headers['correlation-id'] ?? '');
     this.scheduler.note(
-      `${topic}[${partition}] ${offset}: ${id} ${value?.toString().slice(0, 200) ?? 'null'}`,
+      `${topic}[${partition}] ${offset}: ${id} ${value?.toString('utf8', 0, 100) ?? 'null'}`,
     );
     if (COMMAND_TOPICS.includes(topic)) {
       this.check(() => this.oracle.arrived(id, topic, partition, offset));

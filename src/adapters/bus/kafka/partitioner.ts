@@ -1,14 +1,14 @@
 import kafkajs, { type ICustomPartitioner } from 'kafkajs';
 import { LRUCache } from 'lru-cache';
 
-const MAX_KEYS = 50_000;
+/** Those of all clients of the process: a hash is the same for each, and room for so many is not made again at a reconnect. */
+const HASHES = new LRUCache<string, number>({ max: 50_000 });
 
 /**
  * Kafka's own choice of partition (murmur2 of the key), with its hashes remembered: kafkajs computes each with
  * 64-bit arithmetic, and a batch sends several messages of each key.
  */
 export class KeyPartitioner {
-  private readonly hashes = new LRUCache<string, number>({ max: MAX_KEYS });
   private readonly counts = new Map<string, number>();
   /** The outputs of one command come one after the other. */
   private lastKey: Buffer | string | null = null;
@@ -41,11 +41,11 @@ export class KeyPartitioner {
     const text = typeof key === 'string' ? key : key.toString('latin1');
     // The two namespaces never meet in one topic's keys that are equal as text but not as bytes: only ASCII is shared.
     const name = typeof key === 'string' ? text : `\u0000${text}`;
-    let hash = this.hashes.get(name);
+    let hash = HASHES.get(name);
     if (hash === undefined) {
       // With as many partitions as there are positive hashes the partition is the hash.
       hash = this.original({ topic: '', partitionMetadata: MANY, message: { key, value: null } });
-      this.hashes.set(name, hash);
+      HASHES.set(name, hash);
     }
     return hash;
   }
