@@ -5,7 +5,7 @@ import { READ_MODEL_FILE } from '../../src/adapters/read-model/sqlite/sqlite-rea
 import { surviveKills } from './read-model-kills.js';
 
 /** A bound for what hangs. */
-const LIMIT_MS = 30 * 60_000;
+const LIMIT_MS = 10 * 60_000;
 
 /** All rows of all generations, and the checkpoint, as they are in the file but for the generation's number. */
 function dump(dataDir: string): string {

@@ -15,7 +15,7 @@ import { type OpenRunStore, type RunStore } from './run-store.js';
 import { type KillAt, type Service, startService, temporaryFolder } from './service.js';
 
 /** A bound for what hangs, far above what a slow machine needs. */
-export const LIMIT_MS = 20 * 60_000;
+export const LIMIT_MS = 6 * 60_000;
 
 /** One run of the service on Kafka and an event store, in topics of its own, in which the service may be killed. */
 export class KillRun {

@@ -1,19 +1,46 @@
 import { writeSync } from 'node:fs';
 import { relative } from 'node:path';
+import { clearInterval, setInterval } from 'node:timers';
 
 const REASON = /\(skipped: (.*)\)/s;
 const NOT_RUN = new Set(['pending', 'skipped', 'disabled', 'todo']);
 
-/** Names what did not run and why, and closes with one line that a machine can read. */
+/** A suite that takes longer is named while it runs, and again after each such time. */
+const LONG_MS = 4 * 60_000;
+
+/** Names what did not run and why, and what seems to hang; closes with one line that a machine can read. */
 export default class ClosingReporter {
   #globalConfig;
   #error;
+  /** Since when each suite runs, by its path; in ms. */
+  #running = new Map();
+  #watch;
 
   constructor(globalConfig) {
     this.#globalConfig = globalConfig;
   }
 
+  onRunStart() {
+    this.#watch = setInterval(() => {
+      for (const [path, since] of this.#running) {
+        const seconds = Math.round((Date.now() - since) / 1000);
+        const name = relative(this.#globalConfig.rootDir, path);
+        if (seconds * 1000 >= LONG_MS) console.log(`Still running after ${seconds} s: ${name}`);
+      }
+    }, LONG_MS);
+    this.#watch.unref();
+  }
+
+  onTestFileStart({ path }) {
+    this.#running.set(path, Date.now());
+  }
+
+  onTestFileResult({ path }) {
+    this.#running.delete(path);
+  }
+
   onRunComplete(_contexts, results) {
+    clearInterval(this.#watch);
     // A suite that never got to its tests, or broke outside of them, has no failed test to be counted by.
     const broken = results.numRuntimeErrorTestSuites;
     const passed = results.numPassedTests;

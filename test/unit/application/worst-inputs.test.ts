@@ -11,6 +11,7 @@ const BYTES = 120_000;
 const MAX_UNITS = 500;
 /** Four times as much may take four times as long, and as much again for noise; with the square it would be sixteen. */
 const MAX_GROWTH = 9;
+const TRIES = 12;
 
 describe('One message', () => {
   const unit = unitMs();
@@ -22,10 +23,13 @@ describe('One message', () => {
       expect(ms / unit).toBeLessThan(MAX_UNITS);
       // What is done in no time may be all noise.
       if (ms < 5 * unit) return;
-      let growth = Infinity;
-      for (let tries = 0; tries < 3 && growth > MAX_GROWTH; tries++) {
-        growth = Math.min(growth, (await timeOf(worst, BYTES)) / (await timeOf(worst, BYTES / 4)));
+      // The least of several is what it takes; the rest is what else the machine does.
+      let [whole, quarter] = [ms, Infinity];
+      for (let tries = 0; tries < TRIES && !(whole / quarter < MAX_GROWTH); tries++) {
+        whole = Math.min(whole, await timeOf(worst, BYTES));
+        quarter = Math.min(quarter, await timeOf(worst, BYTES / 4));
       }
+      const growth = whole / quarter;
       expect(growth).toBeLessThan(MAX_GROWTH);
     },
   );
