@@ -171,22 +171,22 @@ class Connection implements ProxiedConnection {
 
   cut(): void {
     this.stop();
-    this.client.resetAndDestroy();
-    this.server.resetAndDestroy();
+    reset(this.client);
+    reset(this.server);
     this.context.onClose();
   }
 
   halfOpen(): void {
     this.isHalfOpen = true;
     this.stop();
-    this.server.resetAndDestroy();
+    reset(this.server);
   }
 
   /** The client has gone. */
   private end(): void {
     this.stop();
     this.client.destroy();
-    if (!this.server.destroyed) this.server.resetAndDestroy();
+    reset(this.server);
     this.context.onClose();
   }
 
@@ -194,6 +194,15 @@ class Connection implements ProxiedConnection {
     this.lanes.toServer.stop();
     this.lanes.toClient.stop();
   }
+}
+
+/**
+ * Cuts the connection by RST. One that is already being ended cannot be: libuv refuses it, and Node then waits for it for
+ * ever at its exit.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else if (!socket.destroyed) socket.resetAndDestroy();
 }
 
 function newStats(): LaneStats {
