@@ -55,6 +55,8 @@ async function main(): Promise<void> {
         messages: [message],
         keepAlive: async () => undefined,
         isCurrent: () => true,
+        isConfirmed: () => true,
+        confirm: async () => undefined,
       });
     }
   } finally {

@@ -28,6 +28,21 @@ export async function pauseBatch(
   await keepBatchAlive(batch);
 }
 
+/**
+ * Makes sure, before anything is decided, that the batch is this process's own still. A process that stood still may have
+ * lost it, and read a state since that its successor has made. Rejects with {@link BatchAbandoned} where it is lost.
+ */
+export async function confirmBatch(batch: CommandBatch): Promise<void> {
+  while (!batch.isConfirmed()) {
+    if (!batch.isCurrent()) throw new BatchAbandoned();
+    try {
+      await batch.confirm();
+    } catch (error) {
+      throw new BatchAbandoned({ cause: error });
+    }
+  }
+}
+
 /** Tells the bus that work goes on. Rejects with {@link BatchAbandoned} where the batch is lost. */
 export async function keepBatchAlive(batch: CommandBatch): Promise<void> {
   try {

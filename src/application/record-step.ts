@@ -4,7 +4,7 @@ import { encodeData, encodeMetadata, streamOf } from '../replica/stored.js';
 import { type Replica } from '../replica/replica.js';
 import { applyAndRespond, respondUnchanged } from '../replica/respond.js';
 import { Backoff } from './backoff.js';
-import { BatchAbandoned, keepBatchAlive, pauseBatch } from './batch.js';
+import { BatchAbandoned, confirmBatch, keepBatchAlive, pauseBatch } from './batch.js';
 import { clearPending, type DeviceWork, type Item } from './device-work.js';
 import { commandIdOf, eventIdOf } from './identity.js';
 import { type Outputs, refusalTime } from './outputs.js';
@@ -51,7 +51,7 @@ export class RecordStep {
       for (const work of open) {
         // What waits for the answer of an append that may have taken place must not be decided anew.
         if (work.pending.length > 0) continue;
-        const advancing = this.tryAdvance(work);
+        const advancing = this.tryAdvance(batch, work);
         if (advancing !== null) waiting.push(this.guarded(batch, work, advancing));
       }
       if (waiting.length > 0) await allEnded(waiting);
@@ -69,9 +69,9 @@ export class RecordStep {
   }
 
   /** As {@link advance}; a device whose commands cannot even be decided must not hold up the others. */
-  private tryAdvance(work: DeviceWork): Promise<void> | null {
+  private tryAdvance(batch: CommandBatch, work: DeviceWork): Promise<void> | null {
     try {
-      return this.advance(work);
+      return this.advance(batch, work);
     } catch (error) {
       this.giveUp(work, error);
       return null;
@@ -79,30 +79,37 @@ export class RecordStep {
   }
 
   /** Takes the device's replica and decides as far as it goes; null: done without waiting for anything. */
-  private advance(work: DeviceWork): Promise<void> | null {
+  private advance(batch: CommandBatch, work: DeviceWork): Promise<void> | null {
     work.replica ??= this.deps.replicas.takeCached(work.deviceId);
-    if (work.replica === undefined) return this.loadAndAdvance(work);
+    if (work.replica === undefined) return this.loadAndAdvance(batch, work);
+    // After the state was read, and before it is decided on.
+    if (!batch.isConfirmed()) return this.confirmAndAdvance(batch, work);
     switch (this.decideAll(work, work.replica)) {
       case 'decided':
         return null;
       case 'recall':
-        return this.recallAndAdvance(work);
+        return this.recallAndAdvance(batch, work);
       case 'prove':
-        return this.proveAndAdvance(work, work.replica);
+        return this.proveAndAdvance(batch, work, work.replica);
     }
   }
 
-  private async loadAndAdvance(work: DeviceWork): Promise<void> {
+  private async confirmAndAdvance(batch: CommandBatch, work: DeviceWork): Promise<void> {
+    await confirmBatch(batch);
+    await this.advance(batch, work);
+  }
+
+  private async loadAndAdvance(batch: CommandBatch, work: DeviceWork): Promise<void> {
     work.replica = await this.deps.replicas.load(work.deviceId);
     work.isProven = true;
-    await this.advance(work);
+    await this.advance(batch, work);
   }
 
   /**
    * Makes sure that what was decided without an append was decided on what the store has: another process may have
    * recorded something since this one kept the replica.
    */
-  private async proveAndAdvance(work: DeviceWork, replica: Replica): Promise<void> {
+  private async proveAndAdvance(batch: CommandBatch, work: DeviceWork, replica: Replica): Promise<void> {
     const { revision } = replica;
     try {
       await this.deps.replicas.catchUp(replica);
@@ -113,7 +120,7 @@ export class RecordStep {
     if (replica.revision !== revision) this.startOver(work);
     work.replica = replica;
     work.isProven = true;
-    await this.advance(work);
+    await this.advance(batch, work);
   }
 
   /** Decides the device's next commands, as far as the replica and one append go. */
@@ -198,7 +205,7 @@ export class RecordStep {
   }
 
   /** Looks up, in one pass, all of the device's commands from here on that are known or may be. */
-  private async recallAndAdvance(work: DeviceWork): Promise<void> {
+  private async recallAndAdvance(batch: CommandBatch, work: DeviceWork): Promise<void> {
     const { store, replicas, options, observer } = this.deps;
     const replica = work.replica as Replica;
     const asked: Item[] = [];
@@ -214,7 +221,7 @@ export class RecordStep {
     work.replica = recalled.replica;
     work.isProven = true;
     observer.repeated(work.deviceId);
-    await this.advance(work);
+    await this.advance(batch, work);
   }
 
   private answerRecalled(item: Item, recalled: Exclude<Recalled, { kind: 'unknown' }>): void {
@@ -342,9 +349,10 @@ export class RecordStep {
     const backoff = new Backoff();
     for (let advancing: Promise<void> | undefined = first; ;) {
       try {
-        await (advancing ?? this.advance(work));
+        await (advancing ?? this.advance(batch, work));
         return;
       } catch (error) {
+        if (error instanceof BatchAbandoned) throw error;
         const isOfStore = error instanceof EventStoreError;
         if (isOfStore && error.code === 'closed') throw new BatchAbandoned({ cause: error });
         if (!isOfStore || !error.canRetry) {

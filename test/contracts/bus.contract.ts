@@ -218,11 +218,13 @@ export function busContract(name: string, factory: () => BusUnderTest): void {
           current.push(batch.isCurrent());
           await batch.keepAlive();
           await batch.keepAlive();
+          await batch.confirm();
+          current.push(batch.isConfirmed());
           await bus.publish(batch.messages.map((command) => replyTo(command, '{}', false)));
         }),
       );
       await bus.request('update', 'lamp', Buffer.from('{}'), {});
-      expect(current).toEqual([true]);
+      expect(current).toEqual([true, true]);
     });
 
     it('calls listeners back for outputs of their channel from now on, until they leave', async () => {

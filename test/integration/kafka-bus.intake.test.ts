@@ -11,6 +11,8 @@ import {
 } from '../../src/application/ports/bus.js';
 import { collect, handlersFor, output, replyTo, signal, until } from '../contracts/bus.contract.js';
 import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.js';
+import { expelMembers } from '../support/group-members.js';
+import { kafkaClient } from '../support/kafka-run.js';
 import { describeWithKafka, describeWithKafkaStarter } from '../support/kafka.js';
 import { settled } from '../../src/adapters/bus/kafka/settled.js';
 import { Bench, range, valuesOf } from './kafka-bus.support.js';
@@ -78,6 +80,35 @@ describeWithKafka('The intake of the Kafka bus', (brokers) => {
       expect(position.offset).toBe(0);
     }
     expect(lost.length).toBeGreaterThan(0);
+  });
+
+  it('does not confirm a batch to a member that the coordinator knows no more', async () => {
+    const bus = await bench.connected({ sessionTimeoutMs: 6_000 });
+    const confirmed: unknown[] = [];
+    const done = signal();
+    await bus.consume(
+      handlersFor('update', async (batch) => {
+        if (confirmed.length > 0) return;
+        confirmed.push(batch.isConfirmed());
+        await batch.confirm();
+        confirmed.push(batch.isConfirmed());
+        await expelMembers(kafkaClient(brokers), brokers, bench.prefix);
+        confirmed.push(
+          await batch.confirm().then(
+            () => 'confirmed',
+            () => 'refused',
+          ),
+        );
+        confirmed.push(batch.isConfirmed());
+        done.resolve();
+        throw new Error('not mine any more');
+      }),
+    );
+    await bench.sendUpdates(['0'], { partition: 0 });
+    await done.promise;
+    // What it has just joined as is not confirmed before a commit was taken.
+    expect(confirmed).toEqual([false, true, 'refused', false]);
+    await until(async () => (await bench.committed()).some(({ offset }) => offset === '1'));
   });
 
   it('commits each unit of work, not only the end of what was fetched', async () => {

@@ -52,6 +52,9 @@ export class CommandLog {
 export class Lease {
   isLost = false;
   keptAlive = 0;
+  /** Whether it is known without asking; as it is for a while after it was lost. */
+  isConfirmed = true;
+  confirmed = 0;
   /** Called when work goes on. */
   onKeepAlive: () => void = () => undefined;
 }
@@ -69,6 +72,12 @@ export function batchOf(
       lease.keptAlive++;
       lease.onKeepAlive();
       if (lease.isLost) throw new Error('the partition was given to another member');
+    },
+    isConfirmed: () => lease.isConfirmed,
+    confirm: async () => {
+      lease.confirmed++;
+      if (lease.isLost) throw new Error('the partition was given to another member');
+      lease.isConfirmed = true;
     },
   };
 }

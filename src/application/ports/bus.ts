@@ -59,6 +59,14 @@ export interface CommandBatch {
   keepAlive(): Promise<void>;
   /** False once the partition belongs to another member or the bus stops: give up, and commit nothing. */
   isCurrent(): boolean;
+  /**
+   * Whether no other member can have been given the partition by now. Only then may be decided on a state that was read
+   * before: where another member decides the same commands later, it does so on this state or meets what is recorded
+   * of it, and what is decided here is refused by the store where the state has gone on.
+   */
+  isConfirmed(): boolean;
+  /** Asks for it. Rejects where the partition is lost, or nobody answers. */
+  confirm(): Promise<void>;
 }
 
 /**

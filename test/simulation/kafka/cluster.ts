@@ -20,6 +20,7 @@ export interface KafkaWatcher {
   appended(topic: string, partition: number, record: StoredRecord): void;
   committed(
     group: string,
+    memberId: string,
     topic: string,
     partition: number,
     offset: number,
@@ -268,9 +269,9 @@ export class KafkaCluster {
       for (const { partition, offset, metadata } of partitions) {
         const key = `${topic}/${partition}`;
         const before = group.offsets.get(key);
-        group.offsets.set(key, { offset: Number(offset), metadata: metadata ?? null });
+        group.offsets.set(key, { offset: Number(offset), metadata: metadata ?? null, memberId });
         this.scheduler.note(`commits ${topic}[${partition}] ${offset}`);
-        this.watcher.committed(groupId, topic, partition, Number(offset), before);
+        this.watcher.committed(groupId, memberId, topic, partition, Number(offset), before);
       }
     }
     return { responses: [] };

@@ -39,6 +39,8 @@ export type Reply<T> = (answer: { readonly value: T } | { readonly code: number 
 export interface Committed {
   readonly offset: number;
   readonly metadata: string | null;
+  /** Who committed it. */
+  readonly memberId: string;
 }
 
 interface Member {

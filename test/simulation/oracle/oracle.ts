@@ -318,12 +318,14 @@ export class Oracle {
     );
   }
 
-  /** An offset is committed: all before it must have ended. */
-  committed(topic: string, partition: number, offset: number, before: number): void {
+  /**
+   * An offset is committed: all before it must have ended. Back it may go only by the member that committed the last one,
+   * and did not have the answer: what it delivers again is recognised.
+   */
+  committed(topic: string, partition: number, offset: number, before: number, isOfSameMember: boolean): void {
     const records = this.records.get(`${topic}/${partition}`) ?? [];
     this.checks++;
-    // Back it may go, by a commit that was under way for long: what is read again is recognised.
-    if (offset > records.length) {
+    if ((offset < before && !isOfSameMember) || offset > records.length) {
       throw new BrokenPromise(
         'offsets',
         `${topic}[${partition}] goes from ${before} to ${offset} of ${records.length}`,

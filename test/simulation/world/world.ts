@@ -83,9 +83,12 @@ export class World {
       this.faultRandom,
       {
         appended: (topic, partition, record) => this.appended(topic, partition, record),
-        committed: (group, topic, partition, offset, before) => {
+        committed: (group, memberId, topic, partition, offset, before) => {
           if (!this.groups.includes(group)) return;
-          this.check(() => this.oracle.committed(topic, partition, offset, before?.offset ?? 0));
+          const last = before ?? { offset: 0, memberId };
+          this.check(() =>
+            this.oracle.committed(topic, partition, offset, last.offset, last.memberId === memberId),
+          );
         },
       },
       plan.nodeCount,

@@ -79,6 +79,60 @@ describe('a batch that is given up', () => {
     expect((await service.restarted(BARE).deliver(log.batch())).map(exact)).toEqual(again.map(exact));
   });
 
+  it('is confirmed before anything is decided', async () => {
+    const service = await prepared('a');
+    const log = new CommandLog();
+    for (const device of ['a', 'b', 'c', 'a']) log.send(device, temp(1));
+    const lease = new Lease();
+    lease.isConfirmed = false;
+
+    expect(answers(await service.deliver(log.batch(0, 4, lease)))).toHaveLength(4);
+
+    expect(lease.confirmed).toBeGreaterThan(0);
+  });
+
+  /** Lost, which only the coordinator knows. */
+  const fenced = async (): Promise<never> => {
+    throw new Error('the member is not of this generation');
+  };
+
+  it('decides nothing on what its successor has made, nor on what it kept, once it is not confirmed', async () => {
+    const service = await prepared('a');
+    const log = new CommandLog();
+    log.send('a', temp(1));
+    log.send('new', 'no command');
+    const batch = { ...log.batch(), isConfirmed: () => false, confirm: fenced };
+    const before = service.published.length;
+
+    await expect(service.deliver(batch)).rejects.toMatchObject(ABANDONED);
+
+    expect(recorded(service.storage)).toHaveLength(1);
+    expect(service.published).toHaveLength(before);
+    expect((await service.reader.get('a'))?.version).toBe(1);
+  });
+
+  it('does not decide again where another writer was faster, once it is not confirmed', async () => {
+    const service = await prepared('a');
+    const log = new CommandLog();
+    log.send('a', temp(1));
+    const others = new CommandLog('update', 'other', undefined, 3);
+    others.send('a', temp(2));
+    let isConfirmed = true;
+    service.store.appendFaults.push({
+      kind: 'after',
+      first: async () => {
+        await service.restarted(BARE).deliver(others.batch());
+        isConfirmed = false;
+      },
+    });
+    const batch = { ...log.batch(), isConfirmed: () => isConfirmed, confirm: fenced };
+
+    await expect(service.deliver(batch)).rejects.toMatchObject(ABANDONED);
+
+    expect(recorded(service.storage)).toHaveLength(2);
+    expect((await service.reader.get('a'))?.version).toBe(2);
+  });
+
   it('as the store is closed says so', async () => {
     const service = await prepared('a');
     await service.store.close();

@@ -195,6 +195,9 @@ class InProcessBus implements Bus {
       keepAlive: async () => {
         if (!isCurrent()) throw new BusError('closed', 'The bus is stopped');
       },
+      // Nobody else has this queue.
+      isConfirmed: () => true,
+      confirm: async () => undefined,
     };
     while (isCurrent()) {
       try {

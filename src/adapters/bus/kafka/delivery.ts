@@ -18,6 +18,10 @@ export interface DeliveryContext {
   readonly heartbeat: () => Promise<void>;
   /** Whether the partition still belongs to this session. */
   readonly isHeld: () => boolean;
+  /** Whether no other member can have the partition by now. */
+  readonly isConfirmed: () => boolean;
+  /** Asks the group's coordinator. Rejects with kafkajs's error where the partition was lost. */
+  readonly confirm: () => Promise<void>;
   /** Aborted when nothing is to be begun any more. */
   readonly stopping: AbortSignal;
   /** Takes why commands are held up; null: they are not. */
@@ -40,18 +44,21 @@ export async function deliver(
   const backoff = new Backoff(REDELIVERY_FIRST_MS, REDELIVERY_LAST_MS);
   let lost: Error | undefined;
   const isHeld = (): boolean => lost === undefined && context.isHeld();
+  const orLost = async (call: () => Promise<void>): Promise<void> => {
+    try {
+      await call();
+    } catch (error) {
+      lost ??= error as Error; // kafkajs throws nothing else
+      throw error;
+    }
+  };
   const batch: CommandBatch = {
     channel: messages[0].channel,
     messages,
     isCurrent: isHeld,
-    keepAlive: async () => {
-      try {
-        await heartbeat();
-      } catch (error) {
-        lost ??= error as Error; // kafkajs throws nothing else
-        throw error;
-      }
-    },
+    keepAlive: () => orLost(heartbeat),
+    isConfirmed: () => isHeld() && context.isConfirmed(),
+    confirm: () => orLost(context.confirm),
   };
   for (;;) {
     let failure: unknown;

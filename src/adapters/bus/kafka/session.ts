@@ -4,6 +4,7 @@ import { deferred, pause, settlesWithin } from '../../../application/timing.js';
 import { splitIntoUnits } from '../work-units.js';
 import { coPartitionedAssigner } from './assigner.js';
 import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
+import { Confirmation } from './confirmation.js';
 import { deliver, type DeliveryContext } from './delivery.js';
 import { reasonOf } from './errors.js';
 import { encodeLog } from './log-lives.js';
@@ -23,6 +24,8 @@ const WATCH_MS = 5_000;
 const CRASH_FOLLOWS_MS = 2_000;
 /** After how long without an answer the broker counts as away: a fetch, or amid work a heartbeat, is answered sooner. */
 const SILENCE_MS = 10_000;
+/** kafkajs's default. Never below the session's, since a member could be gone sooner than its session then. */
+const REBALANCE_MS = 60_000;
 /** How much longer than the session's timeout a consumer may show no sign of life. */
 const SILENCE_MARGIN_MS = 15_000;
 
@@ -63,10 +66,12 @@ export class Session {
   private starting: Promise<void> = Promise.resolve();
   private looking: Promise<void> = Promise.resolve();
   private lastSignMs = Date.now();
+  private readonly confirmation: Confirmation;
   private watch: NodeJS.Timeout | undefined;
 
   constructor(private readonly context: SessionContext) {
     const { options } = context;
+    this.confirmation = new Confirmation(options.sessionTimeoutMs);
     this.topics = [...context.handlers.keys()].map((channel) => context.names.command(channel));
     this.lives = new TopicLives(this.topics, context.positions);
     this.client = createKafka(options);
@@ -86,10 +91,18 @@ export class Session {
         (config) => {
           this.lives.watch(config.cluster);
           if (context.memberId !== undefined) rejoinAs(config.cluster, context.memberId);
-          return coPartitionedAssigner(config);
+          const assigner = coPartitionedAssigner(config);
+          return {
+            ...assigner,
+            protocol: (subscription) => {
+              this.leaveGeneration();
+              return assigner.protocol(subscription);
+            },
+          };
         },
       ],
       sessionTimeout: options.sessionTimeoutMs,
+      rebalanceTimeout: Math.max(REBALANCE_MS, options.sessionTimeoutMs),
       heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(options.sessionTimeoutMs / 3))),
       maxWaitTimeInMs: MAX_WAIT_MS,
       metadataMaxAge: METADATA_MAX_AGE_MS,
@@ -179,8 +192,18 @@ export class Session {
     return this.inHand.size > 0;
   }
 
-  private onJoin({ payload }: ConsumerGroupJoinEvent): void {
+  /**
+   * Nothing in hand is ours any more. Also called where the group is joined again, and not only where it has been: kafkajs
+   * has the new generation a moment before it says so, and a commit in that moment would count for whoever has the
+   * partition now.
+   */
+  private leaveGeneration(): void {
     this.generation++;
+    this.confirmation.forget();
+  }
+
+  private onJoin({ payload }: ConsumerGroupJoinEvent): void {
+    this.leaveGeneration();
     this.memberId = payload.memberId;
     this.assignment = payload.memberAssignment;
     this.lastSignMs = Date.now();
@@ -259,10 +282,19 @@ export class Session {
     const { generation } = this;
     const place = `${topic}[${partition}]`;
     const isHeld = (): boolean => generation === this.generation && !this.isOver;
+    let offset = Number(first.offset);
+    const commit = async (next: number): Promise<void> => {
+      const sentMs = performance.now();
+      const place = { partition, offset: String(next), metadata: encodeLog(position.log) };
+      await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [place] }] });
+      if (generation === this.generation) this.confirmation.taken(sentMs);
+    };
     const context: DeliveryContext = {
       options,
       heartbeat: () => payload.heartbeat(),
       isHeld,
+      isConfirmed: () => this.confirmation.holds,
+      confirm: () => this.confirmation.ask(() => commit(offset)),
       stopping: this.stopping.signal,
       report: (problem) => {
         if (problem === null) this.heldUp.delete(place);
@@ -274,17 +306,16 @@ export class Session {
     );
     for (const { unreadable: reason, position: at } of messages) {
       if (reason === undefined) continue;
-      const { offset } = at;
-      options.logger.error({ topic, partition, offset, reason }, 'Cannot be read: a dead letter');
+      options.logger.error({ topic, partition, offset: at.offset, reason }, 'Cannot be read: a dead letter');
     }
     try {
       for (const unit of splitIntoUnits(messages, options)) {
         if (!isHeld() || this.stopping.signal.aborted) return;
+        offset = unit[0].position.offset;
         if (!(await deliver(handler, unit, context))) return;
         const last = unit[unit.length - 1] ?? unit[0];
         const next = last.position.offset + 1;
-        const commit = { partition, offset: String(next), metadata: encodeLog(position.log) };
-        await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [commit] }] });
+        await commit(next);
         // Not on the position that was found at first: another partition may have had all of them placed anew.
         positions.advance(topic, partition, { log: position.log, next });
         payload.resolveOffset(String(last.position.offset));
