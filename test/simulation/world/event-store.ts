@@ -2,6 +2,7 @@ import { checkAppends, checkCount } from '../../../src/adapters/event-store/appe
 import {
   MemoryEventStore,
   MemoryStorage,
+  copyOf,
   firstIndexFrom,
 } from '../../../src/adapters/event-store/memory/memory-event-store.js';
 import { type Clock } from '../../../src/application/ports/clock.js';
@@ -186,7 +187,7 @@ export class SimulatedEventStore implements EventStore {
       for (const event of page) {
         if (over.aborted) return;
         next++;
-        yield { kind: 'event', event };
+        yield { kind: 'event', event: copyOf(event) };
       }
       if (page.length > 0) continue;
       if (over.aborted) return;
@@ -214,7 +215,7 @@ export class SimulatedEventStore implements EventStore {
   /** Ends with an error where the store is closed amid them, so that a read does not look complete. */
   private *whileOpen(page: readonly RecordedEvent[]): Generator<RecordedEvent> {
     for (const event of page) {
-      yield event;
+      yield copyOf(event);
       if (this.isClosed) throw closed();
     }
   }
