@@ -2,7 +2,8 @@ import type { Admin } from 'kafkajs';
 import { createRequire } from 'node:module';
 import { type Assignment, type Placement, Positions } from '../../src/adapters/bus/kafka/positions.js';
 import { Outputs } from '../../src/application/outputs.js';
-import { type Bus } from '../../src/application/ports/bus.js';
+import { type DeviceWork } from '../../src/application/device-work.js';
+import { type Bus, type CommandBatch } from '../../src/application/ports/bus.js';
 import {
   type AppendResult,
   type EventStore,
@@ -135,6 +136,15 @@ export const FAULTS = {
         }));
       },
     })),
+  'a refusal is decided on what memory kept': () =>
+    replace(
+      RecordStep,
+      'proveAndAdvance',
+      (_, [batch, work]: readonly [CommandBatch, DeviceWork], self: Step) => {
+        work.isProven = true;
+        return self.advance(batch, work) ?? Promise.resolve();
+      },
+    ),
   'a repeated answer leaves out its delta': () =>
     replace(RecordStep, 'answerRecalled', (answer, [item, recalled]: readonly [unknown, Recalled]) => {
       const { kind, ...rest } = recalled;
@@ -217,6 +227,11 @@ export const FAULTS = {
       },
     ),
 } satisfies Record<string, () => Plant>;
+
+/** What is TypeScript's own secret of a `RecordStep`. */
+interface Step {
+  advance(batch: CommandBatch, work: DeviceWork): Promise<void> | null;
+}
 
 interface CommitRequest {
   readonly topics: readonly {

@@ -26,6 +26,8 @@ export interface Moment {
 }
 
 export interface Rules {
+  /** Two groups, each with an instance, on one event store. */
+  readonly hasRivals: boolean;
   readonly instanceCount: number;
   readonly maxStateBytes: number;
   readonly maxAppendBytes: number | undefined;

@@ -197,7 +197,7 @@ export class Oracle {
     for (let index = from; index < commit.index; index++) {
       const earlier = device.commits[index] as Commit;
       if (earlier.sent.topic !== topic || !isDue(earlier, channel)) continue;
-      if (!earlier.sent.outputs.has(channel) && !earlier.sent.mayBeLost) {
+      if (!earlier.sent.outputs.has(channel) && !earlier.sent.mayBeLost && !this.isOfRivals(earlier.sent)) {
         throw new BrokenPromise(
           'order',
           `${channel} of ${device.id} comes for version ${commit.version} before that for ${earlier.version}`,
@@ -205,6 +205,11 @@ export class Oracle {
       }
     }
     device.told.set(key, Math.max(from, commit.index));
+  }
+
+  /** Two groups on one store are not kept from it: what one has refused, the other records on another state, and tells. */
+  private isOfRivals({ command, outputs }: Sent): boolean {
+    return this.rules.hasRivals && outputs.has(`${command.channel}.rejected`);
   }
 
   /** Accepted, and recorded nowhere: there was nothing to record. */
@@ -332,7 +337,7 @@ export class Oracle {
       );
     }
     for (const sent of records.slice(before, offset)) {
-      if (this.hasEnded(sent)) continue;
+      if (this.hasEnded(sent) || this.isOfRivals(sent)) continue;
       throw new BrokenPromise(
         'offsets',
         `${topic}[${partition}] is committed to ${offset}, and ${sent.id} has no answer`,
