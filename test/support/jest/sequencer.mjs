@@ -2,7 +2,8 @@ import sequencer from '@jest/test-sequencer';
 import { relative, sep } from 'node:path';
 
 const Sequencer = sequencer.default ?? sequencer;
-const ORDER = ['unit', 'contracts', 'integration', 'e2e', 'failure'];
+// The simulation computes while the suites after it mostly wait.
+const ORDER = ['unit', 'contracts', 'integration', 'simulation', 'e2e', 'failure'];
 
 /** Fast suites first: what is broken in the core shows before the servers' suites run. */
 export default class LayerSequencer extends Sequencer {
