@@ -103,6 +103,10 @@ const load = createRequire(import.meta.url);
 
 export const EncoderClass = load('kafkajs/src/protocol/encoder') as { new (): Encoder; prototype: Encoder };
 export const encoderPrototype = EncoderClass.prototype;
+/** The hash of Java's producer, of either sign. */
+export const murmur2 = load('kafkajs/src/producer/partitioners/default/murmur2') as (
+  key: Buffer | string,
+) => number;
 export const DecoderClass = load('kafkajs/src/protocol/decoder') as new (buffer: Buffer) => Decoder;
 export const metadataDefinition = load(
   'kafkajs/src/protocol/requests/metadata',

@@ -1,5 +1,6 @@
 import kafkajs, { type ICustomPartitioner } from 'kafkajs';
 import { LRUCache } from 'lru-cache';
+import { murmur2 } from './kafkajs-internals.js';
 
 /** Those of all clients of the process: a hash is the same for each, and room for so many is not made again at a reconnect. */
 const HASHES = new LRUCache<string, number>({ max: 50_000 });
@@ -43,15 +44,9 @@ export class KeyPartitioner {
     const name = typeof key === 'string' ? text : `\u0000${text}`;
     let hash = HASHES.get(name);
     if (hash === undefined) {
-      // With as many partitions as there are positive hashes the partition is the hash.
-      hash = this.original({ topic: '', partitionMetadata: MANY, message: { key, value: null } });
+      hash = murmur2(key) & 0x7fffffff;
       HASHES.set(name, hash);
     }
     return hash;
   }
 }
-
-/** kafkajs only filters this list and takes its length. */
-const MANY = { length: 0x80000000, filter: () => [] } as unknown as Parameters<
-  ReturnType<ICustomPartitioner>
->[0]['partitionMetadata'];
