@@ -293,6 +293,7 @@ export class Oracle {
     const lastOffset = sent.offsets.at(-1) ?? Infinity;
     for (const { sent: other, index } of device.commits) {
       if (other.topic !== sent.topic || other.partition !== sent.partition) continue;
+      if (this.isOfRivals(other)) continue;
       if ((other.offsets.at(-1) ?? Infinity) < firstOffset) first = Math.max(first, index + 1);
       else if ((other.offsets[0] ?? -1) > lastOffset) last = Math.min(last, index);
     }
