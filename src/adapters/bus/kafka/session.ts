@@ -285,8 +285,8 @@ export class Session {
     let offset = Number(first.offset);
     const commit = async (next: number): Promise<void> => {
       const sentMs = performance.now();
-      const place = { partition, offset: String(next), metadata: encodeLog(position.log) };
-      await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [place] }] });
+      const committed = { partition, offset: String(next), metadata: encodeLog(position.log) };
+      await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [committed] }] });
       if (generation === this.generation) this.confirmation.taken(sentMs);
     };
     const context: DeliveryContext = {
