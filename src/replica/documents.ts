@@ -5,8 +5,9 @@
 import { type Refusal } from './commands.js';
 import { type ReplicaEvent, type SectionChanged, type SectionName, sectionOf } from './events.js';
 import { type Changed } from './evolve.js';
-import { isEmpty, type JsonObject, type JsonValue, quotedMember } from './json.js';
-import { type MetaNode, type MetaObject, type Replica } from './replica.js';
+import { isEmpty } from './json.js';
+import { metadataText } from './metadata-text.js';
+import { type MetaObject, type Replica } from './replica.js';
 
 const SECTIONS: readonly SectionName[] = ['reported', 'desired'];
 
@@ -33,30 +34,6 @@ function leaf(timestamp: number): string {
   return `{"timestamp":${timestamp}}`;
 }
 
-/** A value's metadata in the value's own shape, where all its leaves have the same. */
-function stamped(value: JsonValue, leafText: string): string {
-  if (typeof value !== 'object' || value === null) return leafText;
-  if (Array.isArray(value)) return `[${value.map((element) => stamped(element, leafText)).join(',')}]`;
-  let text = '';
-  for (const key of Object.keys(value)) {
-    text += (text === '' ? '{' : ',') + quotedMember(key) + stamped(value[key] as JsonValue, leafText);
-  }
-  return text === '' ? '{}' : `${text}}`;
-}
-
-/** The metadata of those paths that `value` has. */
-function metadataOf(value: JsonValue, meta: MetaNode): string {
-  if (typeof meta === 'number') return stamped(value, leaf(meta));
-  // An object's metadata is an object, nothing else's is.
-  const object = value as JsonObject;
-  let text = '';
-  for (const key of Object.keys(object)) {
-    const inner = metadataOf(object[key] as JsonValue, meta[key] as MetaNode);
-    text += (text === '' ? '{' : ',') + quotedMember(key) + inner;
-  }
-  return text === '' ? '{}' : `${text}}`;
-}
-
 /** `{"a":…,"b":…}` */
 function members(parts: readonly (readonly [name: string, json: string])[]): string {
   let text = '';
@@ -75,20 +52,20 @@ export function acceptedDocument(events: readonly SectionChanged[]): string {
   for (const event of events) {
     const name = sectionOf(event);
     state.push([name, event.stateJson ?? JSON.stringify(event.state)]);
-    metadata.push([name, stamped(event.state, leaf(event.timestamp))]);
+    metadata.push([name, metadataText(event.state, event.timestamp)]);
   }
   return `{"state":${members(state)},"metadata":${members(metadata)},${ending(first)}`;
 }
 
 /** All that is outstanding now, and what this update changed. */
 export function deltaDocument(replica: Replica, changed: Changed, stamp: Stamp): string {
-  return `{"state":${JSON.stringify(replica.delta)},"changed":${JSON.stringify(changed)},"metadata":${metadataOf(replica.delta, replica.desiredMeta)},${ending(stamp)}`;
+  return `{"state":${JSON.stringify(replica.delta)},"changed":${JSON.stringify(changed)},"metadata":${metadataText(replica.delta, replica.desiredMeta)},${ending(stamp)}`;
 }
 
 /** All that is outstanding now, for one who asks; null where nothing is. */
 export function currentDelta(replica: Replica, timestamp: number): string | null {
   if (isEmpty(replica.delta)) return null;
-  return `{"state":${JSON.stringify(replica.delta)},"metadata":${metadataOf(replica.delta, replica.desiredMeta)},${ending({ version: replica.version, timestamp })}`;
+  return `{"state":${JSON.stringify(replica.delta)},"metadata":${metadataText(replica.delta, replica.desiredMeta)},${ending({ version: replica.version, timestamp })}`;
 }
 
 /** True where an update is followed by a delta message: it leaves a difference, or it changed a value. */
@@ -104,7 +81,7 @@ export function snapshotDocument(replica: Replica): string {
   for (const name of SECTIONS) {
     if (isEmpty(replica[name])) continue;
     state.push([name, JSON.stringify(replica[name])]);
-    metadata.push([name, metadataOf(replica[name], metaOf(replica, name))]);
+    metadata.push([name, metadataText(replica[name], metaOf(replica, name))]);
   }
   return `{"state":${members(state)},"metadata":${members(metadata)},"version":${replica.version}}`;
 }
@@ -130,11 +107,11 @@ export function getDocumentHead(replica: Replica): string {
   for (const name of ['desired', 'reported'] as const) {
     if (isEmpty(replica[name])) continue;
     state.push([name, JSON.stringify(replica[name])]);
-    metadata.push([name, metadataOf(replica[name], metaOf(replica, name))]);
+    metadata.push([name, metadataText(replica[name], metaOf(replica, name))]);
   }
   if (!isEmpty(replica.delta)) {
     state.push(['delta', JSON.stringify(replica.delta)]);
-    metadata.push(['delta', metadataOf(replica.delta, replica.desiredMeta)]);
+    metadata.push(['delta', metadataText(replica.delta, replica.desiredMeta)]);
   }
   return `{"state":${members(state)},"metadata":${members(metadata)},"version":${replica.version},"timestamp":`;
 }

@@ -41,15 +41,6 @@ export function equal(a: JsonValue, b: JsonValue | undefined): boolean {
   return true;
 }
 
-/** A key as JSON text with the colon after it: as `JSON.stringify` gives it, but sooner where nothing is escaped. */
-export function quotedMember(key: string): string {
-  for (let i = 0; i < key.length; i++) {
-    const code = key.charCodeAt(i);
-    if (code < 0x20 || code === 0x22 || code === 0x5c || code >= 0xd800) return `${JSON.stringify(key)}:`;
-  }
-  return `"${key}":`;
-}
-
 /** Bytes of a string as JSON in UTF-8, quotes and escapes included. */
 export function stringBytes(text: string): number {
   let bytes = 2 + text.length;

@@ -126,7 +126,7 @@ describe('The choice of a partition', () => {
         const expected = original(choice);
         expect(choose(choice)).toBe(expected);
         expect(choose(choice)).toBe(expected);
-        expect(partitioner.expect('t', each)).toBe(expected);
+        expect(partitioner.place('t', { key: each, value: null })).toBe(expected);
       }),
     );
   });

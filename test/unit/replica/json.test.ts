@@ -1,13 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import {
-  equal,
-  isObject,
-  jsonBytes,
-  type JsonValue,
-  own,
-  parsedOrNull,
-  quotedMember,
-} from '../../../src/replica/json.js';
+import { equal, isObject, jsonBytes, type JsonValue, own, parsedOrNull } from '../../../src/replica/json.js';
 
 describe('Equality', () => {
   it.each<[a: JsonValue, b: JsonValue]>([
@@ -95,10 +87,6 @@ describe('Text', () => {
   it.each(texts)('%j is as many bytes as its JSON has in UTF-8', (text) => {
     expect(jsonBytes(text)).toBe(Buffer.byteLength(JSON.stringify(text)));
     expect(jsonBytes({ [text]: text })).toBe(Buffer.byteLength(JSON.stringify({ [text]: text })));
-  });
-
-  it.each([...texts, '\ud800', '\udfff'])('%j is quoted as a key as JSON has it', (text) => {
-    expect(quotedMember(text)).toBe(`${JSON.stringify(text)}:`);
   });
 
   it('that is no JSON reads as null', () => {

@@ -1,4 +1,4 @@
-import kafkajs, { type ICustomPartitioner } from 'kafkajs';
+import kafkajs, { type ICustomPartitioner, type Message } from 'kafkajs';
 import { LRUCache } from 'lru-cache';
 import { murmur2 } from './kafkajs-internals.js';
 
@@ -26,10 +26,11 @@ export class KeyPartitioner {
     return this.hash(message.key) % count;
   };
 
-  /** Where a message will go, as far as is known: a topic that was not sent to yet counts as one partition. */
-  expect(topic: string, key: Buffer | string | null): number {
-    const count = this.counts.get(topic) ?? 1;
-    return key === null ? 0 : this.hash(key) % count;
+  /** Where a message goes; null: it is not known, since the topic was not sent to yet, or the message has no key. */
+  place(topic: string, { partition, key }: Message): number | null {
+    if (partition !== undefined) return partition;
+    const count = this.counts.get(topic);
+    return count === undefined || key === null || key === undefined ? null : this.hash(key) % count;
   }
 
   private hash(key: Buffer | string): number {

@@ -1,3 +1,4 @@
+import { unbundle } from './bundles.js';
 import { ROOM_BYTES, withRoom } from './encoder.js';
 import { Slabs } from './slabs.js';
 import {
@@ -26,9 +27,10 @@ export function installProduceEncoder(): void {
   const original = produceDefinition.protocol;
   produceDefinition.protocol = ({ version }) => {
     const make = original({ version });
-    if (version < FIRST_VERSION || version > LAST_VERSION) return make;
-    return (options) => {
+    return (asked) => {
+      const options = unbundle(asked);
       const api = make(options);
+      if (version < FIRST_VERSION || version > LAST_VERSION) return api;
       // The service neither compresses nor uses transactions; whoever else uses kafkajs in this process may.
       if ((options.compression ?? 0) !== 0 || options.transactionalId || isIdempotent(options)) return api;
       let slab: Buffer | undefined;

@@ -1,7 +1,8 @@
-import { type Message, type Producer, type TopicMessages } from 'kafkajs';
+import { type Message, type Producer } from 'kafkajs';
 import { ECHOED } from '../../../application/reply-headers.js';
 import { BusError, type OutputMessage, type ReplyMessage } from '../../../application/ports/bus.js';
 import { messageOf, settlesWithin } from '../../../application/timing.js';
+import { bundle, type Placed } from './bundles.js';
 import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
 import { isKafkaError, toBusError } from './errors.js';
 import { ForeignReplies } from './foreign-replies.js';
@@ -65,7 +66,7 @@ export class Publisher {
 
   /** Sends commands: few and small enough for one request. */
   send(messages: readonly { topic: string; message: Message }[]): Promise<void> {
-    return this.guarded(() => this.sendBatch(byTopic(messages)));
+    return this.guarded(() => this.sendBatch(messages.map((each) => ({ ...each, partition: null }))));
   }
 
   async stop(): Promise<void> {
@@ -94,8 +95,7 @@ export class Publisher {
 
   private addressed({ channel, key, value, headers }: OutputMessage): Outgoing {
     const topic = this.names.output(channel);
-    const partition = this.partitioner.expect(topic, key);
-    const outgoing = sized({ topic, partition, message: { key, value, headers }, channel });
+    const outgoing = this.placed(topic, channel, { key, value, headers });
     const { bytes } = outgoing;
     // Between the two limits it goes alone, and the broker decides: the topic may allow more.
     return bytes > Math.max(MAX_TOTAL_BYTES, this.options.maxOutputBytes)
@@ -110,7 +110,7 @@ export class Publisher {
 
   private async sendRequest(request: readonly Outgoing[]): Promise<void> {
     try {
-      await this.sendBatch(byTopic(request));
+      await this.sendBatch(request);
     } catch (error) {
       if (!isKafkaError(error, 'MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE')) throw error;
       // A topic can have a lower limit than ours. Halves find the messages that are over it.
@@ -133,14 +133,13 @@ export class Publisher {
   private inPlaceOf(outgoing: Outgoing, detail: string): Outgoing[] {
     const deadLetter = this.tooLarge(outgoing, detail);
     if (outgoing.channel !== 'get.accepted') return [deadLetter];
-    const { message, partition } = outgoing;
     const value = JSON.stringify({
       code: 413,
       message: 'The state is too large for its topic',
       timestamp: Date.now(),
     });
     const topic = this.names.output('get.rejected');
-    return [deadLetter, sized({ topic, partition, channel: 'get.rejected', message: { ...message, value } })];
+    return [deadLetter, this.placed(topic, 'get.rejected', { ...outgoing.message, value })];
   }
 
   /** The dead letter in place of a message that Kafka does not take. */
@@ -150,20 +149,15 @@ export class Publisher {
       { topic, key: message.key?.toString(), bytes },
       'Output is too large: sent as a dead letter',
     );
-    return sized({
-      topic: this.names.output('dead-letter'),
-      partition: 0,
-      channel: 'dead-letter',
-      message: {
-        key: sizeOf(message.key) > MAX_KEPT_KEY_BYTES ? null : (message.key ?? null),
-        value: JSON.stringify({ code: 413, message: reason }),
-        headers: {
-          ...echoedHeaders(message),
-          reason,
-          'original-channel': channel,
-          'original-bytes': String(bytes),
-          'content-type': 'application/json',
-        },
+    return this.placed(this.names.output('dead-letter'), 'dead-letter', {
+      key: sizeOf(message.key) > MAX_KEPT_KEY_BYTES ? null : (message.key ?? null),
+      value: JSON.stringify({ code: 413, message: reason }),
+      headers: {
+        ...echoedHeaders(message),
+        reason,
+        'original-channel': channel,
+        'original-bytes': String(bytes),
+        'content-type': 'application/json',
       },
     });
   }
@@ -183,10 +177,16 @@ export class Publisher {
 
   private addressedReply({ channel, topic, partition, key, value, headers }: ReplyMessage): Outgoing {
     const message: Message = { key, value, headers, ...(partition === null ? {} : { partition }) };
-    return sized({ topic, partition: partition ?? this.partitioner.expect(topic, key), message, channel });
+    return this.placed(topic, channel, message);
   }
 
-  private async sendBatch(topicMessages: TopicMessages[]): Promise<void> {
+  private placed(topic: string, channel: string, message: Message): Outgoing {
+    const partition = this.partitioner.place(topic, message);
+    return { topic, partition, message, channel, bytes: recordBytes(message) };
+  }
+
+  private async sendBatch(messages: readonly Placed[]): Promise<void> {
+    const topicMessages = bundle(messages);
     await sendWhole(() => this.producer.sendBatch({ topicMessages, acks: -1 }), RETRY);
   }
 
@@ -201,22 +201,8 @@ export class Publisher {
   }
 }
 
-function sized({ topic, partition, message, channel }: Omit<Outgoing, 'bytes'>): Outgoing {
-  return { topic, partition, message, channel, bytes: recordBytes(message) };
-}
-
 /** What comes back on every output that a command caused. */
 function echoedHeaders({ headers = {} }: Message): Message['headers'] {
   const entries = ECHOED.map((name) => [name, headers[name]] as const);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
-}
-
-function byTopic(request: readonly { topic: string; message: Message }[]): TopicMessages[] {
-  const topics = new Map<string, Message[]>();
-  for (const { topic, message } of request) {
-    const messages = topics.get(topic);
-    if (messages === undefined) topics.set(topic, [message]);
-    else messages.push(message);
-  }
-  return [...topics].map(([topic, messages]) => ({ topic, messages }));
 }

@@ -3,6 +3,7 @@ import { type EventRow, rowToJson } from '../../../application/event-row.js';
 import { BusError, COMMAND_CHANNELS, OUTPUT_CHANNELS } from '../../../application/ports/bus.js';
 import { type ReplayTarget } from '../../../application/replay.js';
 import { settlesWithin } from '../../../application/timing.js';
+import { bundle } from './bundles.js';
 import { CLOSE_MS, createKafka, type KafkaClient, withAdmin } from './client.js';
 import { isKafkaError, toBusError } from './errors.js';
 import { type KafkaBusOptions, type ResolvedOptions, withDefaults } from './options.js';
@@ -95,14 +96,14 @@ export class ReplayPublisher implements ReplayTarget {
   async publish(rows: readonly EventRow[]): Promise<void> {
     const outgoing = rows.map((row) => {
       const message = messageOf(row);
-      const partition = this.partitioner.expect(this.topic, row.deviceId);
+      const partition = this.partitioner.place(this.topic, message);
       return { topic: this.topic, partition, message, bytes: recordBytes(message) };
     });
     const limits = { partitionBytes: this.options.maxRequestBytes, totalBytes: MAX_TOTAL_BYTES };
     try {
       for (const request of splitIntoRequests(outgoing, limits)) {
-        const messages = request.map(({ message }) => message);
-        await sendWhole(() => this.producer.send({ topic: this.topic, acks: -1, messages }), PATIENT);
+        const topicMessages = bundle(request);
+        await sendWhole(() => this.producer.sendBatch({ topicMessages, acks: -1 }), PATIENT);
       }
     } catch (error) {
       throw toBusError(error, this.options.brokers);

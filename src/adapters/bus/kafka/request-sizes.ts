@@ -4,8 +4,8 @@ import { textBytes } from './record-encoder.js';
 /** A message with where it goes. */
 export interface Addressed {
   readonly topic: string;
-  /** The partition it is expected to go to; only used to bound what goes there at once. */
-  readonly partition: number;
+  /** The partition it goes to; null: kafkajs chooses, and what goes there at once is bounded as if it were one. */
+  readonly partition: number | null;
   readonly message: Message;
   /** What {@link recordBytes} says of the message. */
   readonly bytes: number;
@@ -40,6 +40,10 @@ export interface RequestLimits {
  * partition. kafkajs sends all messages for a partition as one record batch, which a broker refuses when too large.
  */
 export function splitIntoRequests<T extends Addressed>(messages: readonly T[], limits: RequestLimits): T[][] {
+  const all = messages.reduce((sum, { bytes }) => sum + bytes, 0);
+  // Nearly always: there is no need to look at each partition.
+  if (messages.length > 0 && all <= Math.min(limits.partitionBytes, limits.totalBytes))
+    return [[...messages]];
   const requests: T[][] = [];
   let request: T[] = [];
   let total = 0;

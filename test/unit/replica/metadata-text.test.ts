@@ -1,0 +1,61 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { isObject, type JsonObject, type JsonValue } from '../../../src/replica/json.js';
+import { metadataText } from '../../../src/replica/metadata-text.js';
+import { type MetaNode } from '../../../src/replica/replica.js';
+
+/** The same by way of an object. */
+function expected(value: JsonValue, meta: MetaNode): JsonValue {
+  if (Array.isArray(value)) return value.map((element) => expected(element, meta));
+  if (!isObject(value)) return { timestamp: meta as number };
+  const entries = Object.entries(value).map(([key, inner]): [string, JsonValue] => {
+    return [key, expected(inner, typeof meta === 'number' ? meta : (meta[key] as MetaNode))];
+  });
+  return Object.fromEntries(entries);
+}
+
+describe('Metadata as text', () => {
+  const values = fc.object({
+    key: fc.oneof(fc.string(), fc.string({ unit: 'binary' })).filter((key) => key !== '__proto__'),
+    values: [fc.string(), fc.integer(), fc.boolean(), fc.constant(null)],
+  }) as fc.Arbitrary<JsonObject>;
+
+  it('is that of the object, where all leaves have one time', () => {
+    fc.assert(
+      fc.property(values, fc.nat(), (value, time) => {
+        expect(metadataText(value, time)).toBe(JSON.stringify(expected(value, time)));
+      }),
+    );
+  });
+
+  it('has the time of each leaf', () => {
+    fc.assert(
+      fc.property(values, fc.infiniteStream(fc.nat(3)), (value, times) => {
+        const metaOf = (node: JsonValue): MetaNode =>
+          isObject(node)
+            ? Object.fromEntries(Object.entries(node).map(([key, inner]) => [key, metaOf(inner)]))
+            : (times.next().value as number);
+        const meta = metaOf(value);
+        expect(metadataText(value, meta)).toBe(JSON.stringify(expected(value, meta)));
+      }),
+    );
+  });
+
+  it.each(['ü', '\u{1f600}', '\ud800', '"', '\\', '\n', '\u007f', ''])(
+    'has the key %j as JSON has it',
+    (key) => {
+      expect(metadataText({ a: 1, [key]: { b: 2 } }, 5)).toBe(
+        JSON.stringify(expected({ a: 1, [key]: { b: 2 } }, 5)),
+      );
+    },
+  );
+
+  it('may be as long as it likes', () => {
+    const value = {
+      list: Array.from({ length: 5_000 }, (_, i) => i),
+      ['k'.repeat(100_000)]: ['ü'.repeat(9)],
+    };
+    expect(metadataText(value, 1_700_000_000_000)).toBe(JSON.stringify(expected(value, 1_700_000_000_000)));
+    expect(metadataText({ a: 1 }, 7)).toBe('{"a":{"timestamp":7}}');
+  });
+});
