@@ -6,7 +6,8 @@ import { applyAndRespond } from '../replica/respond.js';
 import { isForGood, type LogCommand, type LogDamage } from './log-commands.js';
 import { Past } from './past.js';
 import { type EventStore } from './ports/event-store.js';
-import { estimateBytes, type Replicas } from './replicas.js';
+import { estimateBytes } from './replica-cache.js';
+import { type Replicas } from './replicas.js';
 
 /** What the fleet's followers are told of; `broken`: that a command's outputs cannot be made, since its history is damaged. */
 export const FLEET_KINDS = ['accepted', 'delta', 'documents', 'delete-accepted'] as const;

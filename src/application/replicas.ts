@@ -1,5 +1,4 @@
 import { isAscii } from 'node:buffer';
-import { LRUCache } from 'lru-cache';
 import { type ReplicaEvent, type Origin } from '../replica/events.js';
 import { countBytes, evolve } from '../replica/evolve.js';
 import { type JsonValue } from '../replica/json.js';
@@ -14,6 +13,7 @@ import {
 } from '../replica/stored.js';
 import { EventStoreError, type EventStore, type LogEntry, type RecordedEvent } from './ports/event-store.js';
 import { type Observer } from './ports/observer.js';
+import { ReplicaCache, type Shown } from './replica-cache.js';
 import { type Snapshots, type StartOptions } from './snapshots.js';
 
 export interface StoredCommand {
@@ -88,31 +88,13 @@ export async function* readCommands(
   if (current !== null) yield current;
 }
 
-/** What a get is answered with, all but the time. */
-export interface Shown {
-  readonly version: number;
-  /** Time of the last event, milliseconds since the epoch. */
-  readonly timestamp: number;
-  /** The document up to the value of its timestamp: UTF-8, one character for each byte. */
-  readonly head: string;
-}
-
-interface Kept {
-  readonly replica: Replica;
-  /** Null: nobody asked since the replica was put back. */
-  readonly shown: Shown | null;
-}
-
-/** What a {@link Kept} takes besides its replica and the document's bytes. */
-const SHOWN_BYTES = 200;
-
 /**
  * The current replicas: those in memory, and the rest by folding their streams from the latest snapshot on. Whoever takes a replica owns it, and
  * may change it in place; it is in the cache again once it is put back, which its taker does only when the store has
  * all that the replica shows.
  */
 export class Replicas {
-  private readonly cache: LRUCache<string, Kept>;
+  private readonly cache: ReplicaCache;
 
   /**
    * @param maxBytes the most that cached replicas may take, by estimate; 0 keeps none
@@ -124,27 +106,23 @@ export class Replicas {
     maxBytes: number,
     private readonly snapshots?: Snapshots,
   ) {
-    this.cache = new LRUCache({ maxSize: Math.max(1, maxBytes), sizeCalculation: bytesOf });
+    this.cache = new ReplicaCache(maxBytes);
   }
 
   hits = 0;
   misses = 0;
 
-  /** Number of cached replicas, and their estimated bytes. */
-  get size(): { count: number; bytes: number } {
-    return { count: this.cache.size, bytes: this.cache.calculatedSize };
+  /** Number of cached replicas, how many of them are packed, and the estimated bytes of all. */
+  get size(): ReplicaCache['size'] {
+    return this.cache.size;
   }
 
   /** The cached replica, which is the taker's from now on; undefined: it must be loaded. */
   takeCached(deviceId: string): Replica | undefined {
-    const kept = this.cache.get(deviceId);
-    if (kept === undefined) {
-      this.misses++;
-      return undefined;
-    }
-    this.hits++;
-    this.cache.delete(deviceId);
-    return kept.replica;
+    const replica = this.cache.take(deviceId);
+    if (replica === undefined) this.misses++;
+    else this.hits++;
+    return replica;
   }
 
   /**
@@ -161,9 +139,7 @@ export class Replicas {
     if (kept.shown !== null) return kept.shown;
     const { version, timestamp } = replica;
     const shown = { version, timestamp, head: Buffer.from(getDocumentHead(replica)).toString('latin1') };
-    const withShown = { replica, shown };
-    // What is too large for the cache would push the replica out of it, too.
-    if (bytesOf(withShown) <= this.cache.maxSize) this.cache.set(deviceId, withShown);
+    this.cache.show(kept, shown);
     return shown;
   }
 
@@ -231,22 +207,6 @@ export class Replicas {
 
   putBack(replica: Replica): void {
     // A device that has no events is made in no time, and asking for many such must not push out the real ones.
-    if (replica.revision >= 0) this.cache.set(replica.deviceId, { replica, shown: null });
+    if (replica.revision >= 0) this.cache.put({ replica, shown: null });
   }
-}
-
-function bytesOf({ replica, shown }: Kept): number {
-  return estimateBytes(replica) + (shown === null ? 0 : SHOWN_BYTES + shown.head.length);
-}
-
-/**
- * What a replica takes in memory, roughly: V8 needs some twelve times the JSON's bytes for values, metadata and delta
- * of many small members, and the rest is counted one by one.
- */
-export function estimateBytes(replica: Replica): number {
-  // Counted again when the bound says that it may have grown much; not for every update, which a bound is there to spare.
-  if (replica.bytesAtMost > 4 * replica.bytesCounted + 1024) countBytes(replica);
-  // The bound takes three bytes for each character, and nearly all of them have one.
-  const stateBytes = Math.max(replica.bytesCounted, replica.bytesAtMost / 3);
-  return 600 + 12 * Math.ceil(stateBytes) + 200 * replica.sources.size + 120 * (replica.commands?.size ?? 0);
 }

@@ -245,6 +245,7 @@ export class Metrics implements Observer {
       });
     };
     gauge('replica_cache_devices', 'Replicas in memory', () => replicas.size.count);
+    gauge('replica_cache_packed_devices', 'Those of them that are packed', () => replicas.size.packedCount);
     gauge('replica_cache_bytes', 'Their memory, by estimate', () => replicas.size.bytes);
     gauge('replica_cache_hits', 'Look-ups that found a replica in memory', () => replicas.hits);
     gauge('replica_cache_misses', 'Look-ups that had to load one', () => replicas.misses);

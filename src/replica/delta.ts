@@ -64,3 +64,48 @@ function remove(object: JsonObject, key: string): void {
   // Stryker disable next-line ConditionalExpression: only sooner
   if (object[key] !== undefined) delete object[key];
 }
+
+/** The keys of a delta in their order: an object where the delta has a node of its own, 0 for a desired value. */
+type Shape = 0 | { [key: string]: Shape };
+
+/**
+ * The order of a delta's keys is that of the updates that made it, which no section tells any more. What stands under
+ * them is told by the sections.
+ */
+export function shapeOf(delta: JsonObject, desired: JsonObject, reported: JsonObject): Shape {
+  const shape: Shape = {};
+  for (const key of Object.keys(delta)) {
+    const wanted = own(desired, key);
+    const actual = own(reported, key);
+    shape[key] = isObject(wanted) && isObject(actual) ? shapeOf(delta[key] as JsonObject, wanted, actual) : 0;
+  }
+  return shape;
+}
+
+/** A delta with its keys in the order of the shape; null where the two do not have the same keys. */
+export function inShape(
+  delta: JsonObject,
+  shape: JsonValue | undefined,
+  desired: JsonObject,
+  reported: JsonObject,
+): JsonObject | null {
+  if (!isObject(shape)) return null;
+  const keys = Object.keys(shape);
+  if (keys.length !== Object.keys(delta).length) return null;
+  const ordered: JsonObject = {};
+  for (const key of keys) {
+    const value = own(delta, key);
+    if (value === undefined) return null;
+    const wanted = own(desired, key);
+    const actual = own(reported, key);
+    if (!isObject(wanted) || !isObject(actual)) {
+      // The very desired value: by that `refreshDelta` sees that reported has no object there.
+      ordered[key] = value;
+      continue;
+    }
+    const inner = inShape(value as JsonObject, shape[key], wanted, actual);
+    if (inner === null) return null;
+    ordered[key] = inner;
+  }
+  return ordered;
+}

@@ -2,7 +2,7 @@
  * A replica as JSON text, and back: what a device's events fold to up to one of them, so that the fold can begin
  * there. A snapshot can always be made anew; so one that is not understood is no error, it is not used.
  */
-import { diff } from './delta.js';
+import { diff, inShape, shapeOf } from './delta.js';
 import { isObject, type JsonObject, type JsonValue, own, parsedOrNull } from './json.js';
 import { emptyReplica, type MetaNode, type MetaObject, type Replica, type SourceMark } from './replica.js';
 
@@ -11,9 +11,6 @@ import { emptyReplica, type MetaNode, type MetaObject, type Replica, type Source
  * makes something else of the same events.
  */
 export const SNAPSHOT_SCHEMA_VERSION = 1;
-
-/** The keys of a delta in their order: an object where the delta has a node of its own, 0 for a desired value. */
-type Shape = 0 | { [key: string]: Shape };
 
 const MARK_NUMBERS = [
   'offset',
@@ -81,48 +78,6 @@ function replicaOf(value: JsonValue, deviceId: string): Replica | null {
     sources,
     commands,
   };
-}
-
-/**
- * The order of a delta's keys is that of the updates that made it, which no section tells any more. What stands under
- * them is told by the sections.
- */
-function shapeOf(delta: JsonObject, desired: JsonObject, reported: JsonObject): Shape {
-  const shape: Shape = {};
-  for (const key of Object.keys(delta)) {
-    const wanted = own(desired, key);
-    const actual = own(reported, key);
-    shape[key] = isObject(wanted) && isObject(actual) ? shapeOf(delta[key] as JsonObject, wanted, actual) : 0;
-  }
-  return shape;
-}
-
-/** A delta with its keys in the order of the shape; null where the two do not have the same keys. */
-function inShape(
-  delta: JsonObject,
-  shape: JsonValue | undefined,
-  desired: JsonObject,
-  reported: JsonObject,
-): JsonObject | null {
-  if (!isObject(shape)) return null;
-  const keys = Object.keys(shape);
-  if (keys.length !== Object.keys(delta).length) return null;
-  const ordered: JsonObject = {};
-  for (const key of keys) {
-    const value = own(delta, key);
-    if (value === undefined) return null;
-    const wanted = own(desired, key);
-    const actual = own(reported, key);
-    if (!isObject(wanted) || !isObject(actual)) {
-      // The very desired value: by that `refreshDelta` sees that reported has no object there.
-      ordered[key] = value;
-      continue;
-    }
-    const inner = inShape(value as JsonObject, shape[key], wanted, actual);
-    if (inner === null) return null;
-    ordered[key] = inner;
-  }
-  return ordered;
 }
 
 function isWhole(value: unknown): value is number {

@@ -52,11 +52,25 @@ describe('the cache of replicas', () => {
     },
   );
 
+  it.each([2, 20, 60])(
+    'estimates no less than half of what packed ones of %d members a section take',
+    (members) => {
+      const replicas = new Replicas(new MemoryEventStore(), new RecordingObserver(), 1 << 20);
+      collectGarbage();
+      const before = process.memoryUsage().heapUsed;
+      for (let i = 0; i < 3000; i++) replicas.putBack(updated(`device-${i}`, members));
+      collectGarbage();
+      const used = process.memoryUsage().heapUsed - before;
+      expect(replicas.size.packedCount).toBeGreaterThan(replicas.size.count / 2);
+      expect(replicas.size.bytes).toBeGreaterThan(used / 2);
+    },
+  );
+
   it('lets go of the least used when they are more than it may hold', () => {
     const replicas = new Replicas(new MemoryEventStore(), new RecordingObserver(), 1 << 20);
     for (let i = 0; i < 2000; i++) replicas.putBack(updated(`device-${i}`, 20));
     expect(replicas.size.bytes).toBeLessThanOrEqual(1 << 20);
-    expect(replicas.size.count).toBeLessThan(500);
+    expect(replicas.size.count).toBeLessThan(1000);
     expect(replicas.takeCached('device-0')).toBeUndefined();
     expect(replicas.takeCached('device-1999')?.deviceId).toBe('device-1999');
   });

@@ -5,6 +5,7 @@ import { getDocument, snapshotDocument } from '../../../src/replica/documents.js
 import { countBytes, evolve } from '../../../src/replica/evolve.js';
 import { type JsonObject } from '../../../src/replica/json.js';
 import { emptyReplica, REMEMBERED_COMMANDS, type Replica } from '../../../src/replica/replica.js';
+import { pack, unpack } from '../../../src/replica/packed.js';
 import { decodeSnapshot, encodeSnapshot, SNAPSHOT_SCHEMA_VERSION } from '../../../src/replica/snapshot.js';
 import { history } from '../support/arbitraries.js';
 import { commandFor, live } from '../support/model.js';
@@ -19,11 +20,13 @@ import {
   withLimit,
 } from '../support/scenario.js';
 
-const restored = (replica: Replica): Replica => {
+const fromSnapshot = (replica: Replica): Replica => {
   const decoded = decodeSnapshot(encodeSnapshot(replica), replica.deviceId);
   if (decoded === null) throw new Error(`not decoded: ${encodeSnapshot(replica)}`);
   return decoded;
 };
+
+const fromPacked = (replica: Replica): Replica => unpack(pack(replica), replica.deviceId);
 
 /** All of a replica as text, in which the order of keys counts. */
 const exactly = (replica: Replica): string =>
@@ -44,7 +47,10 @@ function sharing(delta: JsonObject, desired: JsonObject): unknown {
 
 const options = fc.constantFrom(RECORD, SKIP, withLimit(60), withLimit(150));
 
-describe('A replica from a snapshot', () => {
+describe.each([
+  ['from a snapshot', fromSnapshot],
+  ['that was packed', fromPacked],
+])('A replica %s', (_, restored) => {
   it('is the replica that was saved, to the order of its keys', () => {
     fc.assert(
       fc.property(history, options, (steps, how) => {
@@ -101,6 +107,43 @@ describe('A replica from a snapshot', () => {
     evolve(replica, event, origin(0), 0);
     expect(restored(replica)).toEqual(replica);
     expect(restored(replica)).toMatchObject({ desiredBytes: -1, bytesAtMost: Infinity });
+  });
+
+  it('has the characters that it had, in names and values', () => {
+    const replica = emptyReplica('d1');
+    const state = { 'Ärger\u2028': 'é\\u0041"\n', 温度: ['高', '😀'], '\u00ff': '\u0100', a: '\u001f' };
+    execute(replica, commandOf(update({ reported: state, desired: state }), origin(0)), 1, RECORD);
+    expectSame(exactly(restored(replica)), exactly(replica));
+  });
+});
+
+describe('A packed replica', () => {
+  it('takes one byte for each character, whatever characters are in it', () => {
+    const replica = emptyReplica('d1');
+    const state = { 温度: '高'.repeat(10), ascii: 'x'.repeat(10_000) };
+    execute(replica, commandOf(update({ reported: state }), origin(0)), 1, RECORD);
+    expect(pack(replica)).toMatch(/^[\0-\xff]+$/);
+    expect(pack(replica).length).toBeLessThan(10_500);
+  });
+
+  it('keeps the time of each leaf, whichever were set together', () => {
+    const replica = emptyReplica('d1');
+    const states: JsonObject[] = [
+      { a: 1, b: { c: 1, d: [1], e: {} }, f: 1 },
+      { b: { d: [2] }, g: 1 },
+      { a: 2, b: { c: 2 } },
+    ];
+    states.forEach((reported, index) => {
+      const step = update({ reported, desired: { a: index, b: { e: index } } });
+      execute(replica, commandOf(step, origin(index)), 100 * (index + 1), RECORD);
+    });
+    expect(fromPacked(replica)).toEqual(replica);
+    expect(fromPacked(replica).reportedMeta).toEqual({
+      a: 300,
+      b: { c: 300, d: 200, e: {} },
+      f: 100,
+      g: 200,
+    });
   });
 });
 
