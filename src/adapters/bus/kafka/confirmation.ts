@@ -4,27 +4,41 @@
  */
 const SHARE = 0.5;
 
+/** A moment by the clock that only runs while the machine does, and by the one that is set. */
+export interface Moment {
+  readonly runMs: number;
+  readonly wallMs: number;
+}
+
+export function moment(): Moment {
+  return { runMs: performance.now(), wallMs: Date.now() };
+}
+
 /** Until when a member of a consumer group knows that it is one: ADR 0029. */
 export class Confirmation {
-  /** When the last commit was sent that the coordinator took, by the clock that nobody sets. */
-  private sentMs = -Infinity;
+  /** When the last commit was sent that the coordinator took; null: none is known. */
+  private sent: Moment | null = null;
   /** A commit that asks; shared by all that wait for it. */
   private asking: Promise<void> | undefined;
 
   constructor(private readonly sessionTimeoutMs: number) {}
 
   get holds(): boolean {
-    return performance.now() - this.sentMs < this.sessionTimeoutMs * SHARE;
+    if (this.sent === null) return false;
+    const { runMs, wallMs } = moment();
+    // Whichever clock went further: nobody sets the one, and the other one goes on while the machine sleeps.
+    const passedMs = Math.max(runMs - this.sent.runMs, wallMs - this.sent.wallMs);
+    return passedMs < this.sessionTimeoutMs * SHARE;
   }
 
   /** A commit that was sent then was taken. */
-  taken(sentMs: number): void {
-    this.sentMs = Math.max(this.sentMs, sentMs);
+  taken(sent: Moment): void {
+    if (this.sent === null || sent.runMs > this.sent.runMs) this.sent = sent;
   }
 
   /** Nothing is known of the member, or of the one that it is next. */
   forget(): void {
-    this.sentMs = -Infinity;
+    this.sent = null;
     this.asking = undefined;
   }
 

@@ -1,10 +1,15 @@
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload } from 'kafkajs';
+import kafkajs, {
+  type Admin,
+  type Consumer,
+  type ConsumerGroupJoinEvent,
+  type EachBatchPayload,
+} from 'kafkajs';
 import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
 import { deferred, pause, settlesWithin } from '../../../application/timing.js';
 import { splitIntoUnits } from '../work-units.js';
 import { coPartitionedAssigner } from './assigner.js';
 import { CLOSE_MS, createKafka, RETRY, type KafkaClient } from './client.js';
-import { Confirmation } from './confirmation.js';
+import { Confirmation, moment } from './confirmation.js';
 import { deliver, type DeliveryContext } from './delivery.js';
 import { reasonOf } from './errors.js';
 import { encodeLog } from './log-lives.js';
@@ -24,7 +29,7 @@ const WATCH_MS = 5_000;
 const CRASH_FOLLOWS_MS = 2_000;
 /** After how long without an answer the broker counts as away: a fetch, or amid work a heartbeat, is answered sooner. */
 const SILENCE_MS = 10_000;
-/** kafkajs's default. Never below the session's, since a member could be gone sooner than its session then. */
+/** kafkajs's default. Never near the session's: ADR 0029. */
 const REBALANCE_MS = 60_000;
 /** How much longer than the session's timeout a consumer may show no sign of life. */
 const SILENCE_MARGIN_MS = 15_000;
@@ -56,6 +61,8 @@ export class Session {
   private readonly lives: TopicLives;
   private readonly stopping = new AbortController();
   private generation = 0;
+  /** Between the beginning of a join and its end. */
+  private isJoining = false;
   private assignment: Record<string, number[]> = {};
   private placed: Promise<void> = Promise.resolve();
   /** The batches that are being processed. */
@@ -95,14 +102,16 @@ export class Session {
           return {
             ...assigner,
             protocol: (subscription) => {
-              this.leaveGeneration();
+              // From here on kafkajs may have another generation before it says so.
+              this.isJoining = true;
+              this.confirmation.forget();
               return assigner.protocol(subscription);
             },
           };
         },
       ],
       sessionTimeout: options.sessionTimeoutMs,
-      rebalanceTimeout: Math.max(REBALANCE_MS, options.sessionTimeoutMs),
+      rebalanceTimeout: Math.max(REBALANCE_MS, 2 * options.sessionTimeoutMs),
       heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(options.sessionTimeoutMs / 3))),
       maxWaitTimeInMs: MAX_WAIT_MS,
       metadataMaxAge: METADATA_MAX_AGE_MS,
@@ -192,18 +201,10 @@ export class Session {
     return this.inHand.size > 0;
   }
 
-  /**
-   * Nothing in hand is ours any more. Also called where the group is joined again, and not only where it has been: kafkajs
-   * has the new generation a moment before it says so, and a commit in that moment would count for whoever has the
-   * partition now.
-   */
-  private leaveGeneration(): void {
-    this.generation++;
-    this.confirmation.forget();
-  }
-
   private onJoin({ payload }: ConsumerGroupJoinEvent): void {
-    this.leaveGeneration();
+    this.generation++;
+    this.isJoining = false;
+    this.confirmation.forget();
     this.memberId = payload.memberId;
     this.assignment = payload.memberAssignment;
     this.lastSignMs = Date.now();
@@ -284,10 +285,12 @@ export class Session {
     const isHeld = (): boolean => generation === this.generation && !this.isOver;
     let offset = Number(first.offset);
     const commit = async (next: number): Promise<void> => {
-      const sentMs = performance.now();
+      // It would count, under the new generation, for whoever has the partition now.
+      if (this.isJoining) throw rebalancing();
+      const sent = moment();
       const committed = { partition, offset: String(next), metadata: encodeLog(position.log) };
       await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [committed] }] });
-      if (generation === this.generation) this.confirmation.taken(sentMs);
+      if (generation === this.generation && !this.isJoining) this.confirmation.taken(sent);
     };
     const context: DeliveryContext = {
       options,
@@ -312,6 +315,8 @@ export class Session {
       for (const unit of splitIntoUnits(messages, options)) {
         if (!isHeld() || this.stopping.signal.aborted) return;
         offset = unit[0].position.offset;
+        // Many short units send no sign of life by themselves, and would not hear that the group rebalances.
+        await payload.heartbeat();
         if (!(await deliver(handler, unit, context))) return;
         const last = unit[unit.length - 1] ?? unit[0];
         const next = last.position.offset + 1;
@@ -356,4 +361,11 @@ export class Session {
     }
     if (this.problem === null && !this.isBusy) await this.areLivesCurrent();
   }
+}
+
+/** Has kafkajs join the group again, as an answer of the coordinator would. */
+function rebalancing(): Error {
+  return Object.assign(new kafkajs.KafkaJSError('The consumer group is joined again', { retriable: false }), {
+    type: 'REBALANCE_IN_PROGRESS',
+  });
 }
