@@ -235,7 +235,10 @@ describeWithMosquitto('the service as a client of Mosquitto', () => {
     await until('the delta is told', () =>
       device.of('state/patient/update/delta').some((one) => one['version'] === 2),
     );
-    expect((await retainedOf('patient'))[0]).toMatchObject({ state: { n: 1 }, version: 2 });
+    // Where the broker ended before the acknowledgement came, it sends the report again, as QoS 1 says.
+    const [retained] = await retainedOf('patient');
+    expect(retained).toMatchObject({ state: { n: 1 } });
+    expect([2, 3]).toContain(retained?.['version']);
     await device.leave();
   });
 
