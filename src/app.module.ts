@@ -277,6 +277,7 @@ function createBus(settings: Settings, logger: Logger, metrics: Metrics): Bus {
     sessionTimeoutMs: settings.KAFKA_SESSION_TIMEOUT_MS,
     metrics: {
       lag: (topic, partition, messages) => metrics.lagging(topic, partition, messages),
+      released: (topic, partition) => metrics.released(topic, partition),
       redelivery: (topic, partition) => metrics.redelivering(topic, partition),
       damaged: (topic, partition) => metrics.fetchDamaged(topic, partition),
       restart: () => metrics.consumerRestarted(),

@@ -232,6 +232,11 @@ export class Metrics implements Observer {
     this.lag.set({ topic, partition }, messages);
   }
 
+  /** A partition that is another member's now. */
+  released(topic: string, partition: number): void {
+    this.lag.remove({ topic, partition });
+  }
+
   /** Gauges that are read when they are asked for. */
   watch(replicas: Replicas): void {
     const gauge = (name: string, help: string, value: () => number): void => {

@@ -140,6 +140,20 @@ describeWithKafka('The intake of the Kafka bus', (brokers) => {
     expect(lags).toEqual([3, 1, 0]);
   });
 
+  it('tells which partitions went to another member, and at the end that all did', async () => {
+    const released: string[] = [];
+    const bus = await bench.connected({
+      metrics: { released: (topic, partition) => released.push(`${topic}-${partition}`) },
+    });
+    await bus.consume(handlersFor('update', async () => undefined));
+    expect(released).toEqual([]);
+    await bench.reading();
+    await until(() => released.length === 1);
+    expect([0, 1].map((partition) => `${bench.updates}-${partition}`)).toContain(released[0]);
+    await bus.stop();
+    expect(released.sort()).toEqual([`${bench.updates}-0`, `${bench.updates}-1`]);
+  });
+
   it('takes odd records as they are: no value, no key, headers sent twice', async () => {
     const producer = await bench.producer();
     const { seen } = await bench.reading();

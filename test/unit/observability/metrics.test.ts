@@ -18,3 +18,17 @@ describe('what is told of retries', () => {
     expect(await metrics.registry.metrics()).toContain('replica_retries_total{step="load"} 100');
   });
 });
+
+describe('how many messages of a partition wait', () => {
+  it('is told no more when another instance has the partition', async () => {
+    const metrics = new Metrics(pino({ level: 'silent' }));
+    metrics.lagging('state.update', 0, 7);
+    metrics.lagging('state.update', 1, 8);
+    metrics.released('state.update', 0);
+    metrics.released('state.get', 0);
+    const told = (await metrics.registry.metrics())
+      .split('\n')
+      .filter((line) => /^replica_lag_messages/.test(line));
+    expect(told).toEqual(['replica_lag_messages{topic="state.update",partition="1"} 8']);
+  });
+});

@@ -22,6 +22,8 @@ export interface KafkaSasl {
 export interface KafkaBusMetrics {
   /** Messages that wait in a partition after a unit of work was committed. */
   lag?(topic: string, partition: number, messages: number): void;
+  /** A partition that another member has now, or nobody: what it was behind says nothing any more. */
+  released?(topic: string, partition: number): void;
   /** A unit of work failed and will be delivered again. */
   redelivery?(topic: string, partition: number): void;
   /** Records came that cannot be what was sent, and were asked for again. */

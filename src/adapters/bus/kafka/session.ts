@@ -181,6 +181,7 @@ export class Session {
     await settlesWithin(Promise.all(this.inHand), graceMs);
     this.end('stopped');
     this.generation++;
+    this.assign({});
     // A kafkajs client that is disconnected while it is at work connects again to finish it.
     await settlesWithin(Promise.allSettled([this.starting, this.placed, this.looking]), CLOSE_MS);
     await settlesWithin(Promise.allSettled([this.consumer.disconnect(), this.admin.disconnect()]), CLOSE_MS);
@@ -206,9 +207,19 @@ export class Session {
     this.isJoining = false;
     this.confirmation.forget();
     this.memberId = payload.memberId;
-    this.assignment = payload.memberAssignment;
+    this.assign(payload.memberAssignment);
     this.lastSignMs = Date.now();
     this.place();
+  }
+
+  private assign(assignment: Record<string, number[]>): void {
+    for (const [topic, partitions] of Object.entries(this.assignment)) {
+      for (const partition of partitions) {
+        if (assignment[topic]?.includes(partition)) continue;
+        this.context.options.metrics.released?.(topic, partition);
+      }
+    }
+    this.assignment = assignment;
   }
 
   /** Finds where to start in the assigned partitions. Batches wait for it. */
@@ -324,7 +335,8 @@ export class Session {
         // Not on the position that was found at first: another partition may have had all of them placed anew.
         positions.advance(topic, partition, { log: position.log, next });
         payload.resolveOffset(String(last.position.offset));
-        options.metrics.lag?.(topic, partition, Math.max(0, Number(batch.highWatermark) - next));
+        const waiting = Math.max(0, Number(batch.highWatermark) - next);
+        if (isHeld()) options.metrics.lag?.(topic, partition, waiting);
       }
     } finally {
       this.heldUp.delete(place);
