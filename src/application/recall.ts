@@ -83,8 +83,13 @@ export async function recall(
       search.answer = answer;
     }
   }
-  const contradicted = searches.filter(({ answer }) => answer.kind === 'contradicted');
-  if (contradicted.length > 0) await findRefusals(store, replicas, deviceId, contradicted, options);
+  const isEarly = (candidate: Replica, command: IncomingCommand): boolean =>
+    isUnknownTo(candidate, command) && candidate.timestamp <= command.origin.source.timestamp;
+  // By clocks that differ, a state may seem to be earlier than a record that was decided before it: then, from the first.
+  for (const fits of [isEarly, () => false]) {
+    const open = searches.filter(({ answer }) => answer.kind === 'contradicted');
+    if (open.length > 0) await findRefusals(store, replicas, deviceId, open, fits, options);
+  }
   const answers = searches.map(({ command, answer, byId }): Recalled => {
     if (answer.kind === 'contradicted') {
       // On no state would it be refused, so it was the store that did not take it.
@@ -101,20 +106,19 @@ export async function recall(
  * state just before the next command of their partition, others had changed it meanwhile: an earlier state is looked
  * for on which they would not, the latest that was there when the record was sent, else the first one after that. To
  * decide them on the state of now would let them overtake what came after them.
+ *
+ * @param isEarly whether the search for a command may begin at a state
  */
 async function findRefusals(
   store: EventStore,
   replicas: Pick<Replicas, 'start'>,
   deviceId: string,
   searches: readonly Search[],
+  isEarly: (candidate: Replica, command: IncomingCommand) => boolean,
   options: DecideOptions,
 ): Promise<void> {
   const replica = await replicas.start(deviceId, {
-    fits: (candidate) =>
-      searches.every(
-        ({ command }) =>
-          isUnknownTo(candidate, command) && candidate.timestamp <= command.origin.source.timestamp,
-      ),
+    fits: (candidate) => searches.every(({ command }) => isEarly(candidate, command)),
   });
   let open = searches;
   const found = new Map<Search, Recalled>();

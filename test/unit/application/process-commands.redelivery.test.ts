@@ -294,6 +294,29 @@ describe('a refused command that comes again', () => {
     },
   );
 
+  it('is refused again by a clock that lags behind its sender, whatever was made since', async () => {
+    // By this clock, and so by the snapshots, all was there before the records were sent.
+    const settings = { snapshotEveryCount: 1, clock: steppingClock(FIRST_TIMESTAMP - 5000) };
+    const service = new ReplicaProcess(settings);
+    const updates = new CommandLog('update', 'first-life', FIRST_TIMESTAMP - 10_000);
+    const deletes = new CommandLog('delete');
+    updates.send('a', temp(1));
+    await service.deliver(updates.batch());
+    deletes.send('a', null);
+    deletes.send('a', null);
+    const first = await service.deliver(deletes.batch());
+    updates.send('a', temp(2));
+    await service.deliver(updates.batch(1));
+    deletes.send('a', null);
+    first.push(...(await service.deliver(deletes.batch(2))));
+    await service.snapshots?.flush();
+
+    const again = await service.restarted(settings).deliver(deletes.batch());
+
+    expect(answers(first)).toEqual(['a delete.accepted 1', 'a delete.rejected 404', 'a delete.accepted 2']);
+    expect(again.map(exact)).toEqual(first.map(exact));
+  });
+
   it('is refused at the same time by processes whose clocks differ, and lag behind its sender', async () => {
     const log = new CommandLog();
     log.send('a', temp(1, { version: 5 }));
