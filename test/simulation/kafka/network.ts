@@ -1,4 +1,6 @@
 import { createRequire } from 'node:module';
+import { unbundle } from '../../../src/adapters/bus/kafka/bundles.js';
+import type { ProduceArguments } from '../../../src/adapters/bus/kafka/kafkajs-internals.js';
 import { Sockets } from '../../../src/adapters/bus/kafka/sockets.js';
 import { type Random } from '../kernel/random.js';
 import { type Actor, type Scheduler } from '../kernel/scheduler.js';
@@ -6,6 +8,8 @@ import { type FetchRequest, type KafkaCluster, type Node } from './cluster.js';
 import { Connection, type Latency, latencyOf, refusedError } from './connection.js';
 import { type JoinRequest, type MemberAssignment, type Reply } from './group.js';
 import { type ProducedRecord } from './topics.js';
+
+type ProducedTopics = Parameters<KafkaCluster['produce']>[1];
 
 /*
  * Kafka's clients are kafkajs as it is, and the adapter of the service as it is, up to the point where kafkajs would
@@ -209,8 +213,10 @@ export function installKafka(): void {
         return { coordinator: { nodeId: id, host, port } };
       });
     },
-    produce({ topicData }: { topicData: Parameters<KafkaCluster['produce']>[1] }) {
-      return at(this, 'Produce', (cluster, node) => cluster.produce(node, topicData));
+    produce(request: ProduceArguments) {
+      // The encoder would put the messages in the place of their bundles.
+      const { topicData } = unbundle(request);
+      return at(this, 'Produce', (cluster, node) => cluster.produce(node, topicData as ProducedTopics));
     },
     listOffsets({ topics }: { topics: Parameters<KafkaCluster['listOffsets']>[1] }) {
       return at(this, 'ListOffsets', (cluster, node) => cluster.listOffsets(node, topics));
