@@ -1,4 +1,4 @@
-import { type Command, type Refusal, refusals } from '../replica/commands.js';
+import { type Command, type Refusal, refusals, type SectionTexts } from '../replica/commands.js';
 import { type Origin } from '../replica/events.js';
 import { isReplicaId, MAX_REPLICA_ID_BYTES, type Limits } from '../replica/limits.js';
 import { commandIdOf, fingerprintOf } from './identity.js';
@@ -63,9 +63,10 @@ function readContent(message: CommandMessage, origin: Origin, limits: Limits): C
     };
   }
   if (message.channel === 'update') {
-    const reading = readUpdate(message.value ?? Buffer.alloc(0), limits);
+    const texts: SectionTexts = {};
+    const reading = readUpdate(message.value ?? Buffer.alloc(0), limits, texts);
     if (!reading.ok) return malformed(reading);
-    return withCondition({ kind: 'update', origin, ...reading.request }, condition);
+    return withCondition({ kind: 'update', origin, ...reading.request, texts }, condition);
   }
   const reading = readEnvelopeOnly(message.value, limits);
   if (!reading.ok) return malformed(reading);

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { type Refusal } from '../replica/commands.js';
-import { type RequestedState } from '../replica/commands.js';
+import { type RequestedState, type SectionTexts } from '../replica/commands.js';
 import { isObject, type JsonObject, type JsonValue, own } from '../replica/json.js';
 import {
   checkValue,
@@ -13,6 +13,7 @@ import {
   type WalkResult,
 } from '../replica/limits.js';
 import { type Answer } from './moments.js';
+import { type Scan, scanJson } from './scan-json.js';
 
 /** What every request may hold beside its state. */
 export interface Envelope {
@@ -29,8 +30,16 @@ export type Reading<T> =
   | { readonly ok: true; readonly request: T }
   | { readonly ok: false; readonly refusal: Refusal; readonly clientToken?: string };
 
-/** Reads an update request from its bytes, with every check of the contract. Never throws. */
-export function readUpdate(bytes: Uint8Array, limits: Limits): Reading<UpdateRequest> {
+/**
+ * Reads an update request from its bytes, with every check of the contract. Never throws.
+ *
+ * @param texts filled with the sections' text, where it stands in the bytes as JSON.stringify would write it
+ */
+export function readUpdate(
+  bytes: Uint8Array,
+  limits: Limits,
+  texts: SectionTexts = {},
+): Reading<UpdateRequest> {
   const parsed = parse(bytes, limits);
   if ('refusal' in parsed) return { ok: false, refusal: parsed.refusal };
   const { root } = parsed;
@@ -39,6 +48,7 @@ export function readUpdate(bytes: Uint8Array, limits: Limits): Reading<UpdateReq
   if (refusal !== undefined && refusal !== null) {
     return { ok: false, refusal, ...tokenOf(envelope.fields, parsed) };
   }
+  takeTexts(parsed, bytes, texts);
   return { ok: true, request: { ...envelope.fields, state: root['state'] as RequestedState | null } };
 }
 
@@ -94,6 +104,14 @@ function parse(bytes: Uint8Array, limits: Limits): Parsed | { refusal: Refusal }
   return isObject(root) ? { root, text, scan } : INVALID_JSON;
 }
 
+function takeTexts({ scan, text }: Parsed, bytes: Uint8Array, into: SectionTexts): void {
+  // Only where each character is one byte do the places in the bytes count in the text.
+  if (!scan.isCanonical || text.length !== bytes.length) return;
+  const { reported, desired } = scan;
+  if (reported !== null) into.reported = text.slice(reported.start, reported.end);
+  if (desired !== null) into.desired = text.slice(desired.start, desired.end);
+}
+
 function readEnvelope(root: JsonObject): { fields: Envelope; refusal: Refusal | null } {
   const version = own(root, 'version');
   const clientToken = own(root, 'clientToken');
@@ -135,7 +153,7 @@ function check({ root, text, scan }: Parsed): Refusal | null {
   if (refusal) return refusal;
   // JSON.parse keeps the last of equal keys: then the text has more members than the result.
   if (seen.members !== scan.members) return bad(`Duplicate key: '${shown(findDuplicate(text))}'`).refusal;
-  if (seen.hasZero && (scan.hasExponent || text.includes(UNDERFLOWING_ZEROS))) {
+  if (seen.hasZero && scan.hasOddNumber) {
     const literal = findUnderflow(text);
     if (literal !== null) return inexact(literal);
   }
@@ -147,57 +165,6 @@ function tokenOf(fields: Envelope, { scan }: Parsed): { clientToken?: string } {
   const { clientToken } = fields;
   if (clientToken === undefined || (scan.hasEscape && !clientToken.isWellFormed())) return {};
   return { clientToken };
-}
-
-interface Scan {
-  /** Colons outside strings: in valid JSON, the members of all objects. */
-  readonly members: number;
-  /** The deepest nesting of brackets outside strings. */
-  readonly depth: number;
-  readonly hasEscape: boolean;
-  /** A number with an exponent, perhaps. */
-  readonly hasExponent: boolean;
-}
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-
-/**
- * One pass over the bytes, for what JSON.parse does not tell. In UTF-8 no byte of a longer character looks like an
- * ASCII one. What it says of text that is not JSON does not matter, but for the depth, which only grows too large.
- */
-function scanJson(bytes: Uint8Array): Scan {
-  const end = bytes.length;
-  let members = 0;
-  let depth = 0;
-  let deepest = 0;
-  let hasEscape = false;
-  let hasExponent = false;
-  let i = 0;
-  while (i < end) {
-    const byte = bytes[i++] as number;
-    if (byte === QUOTE) {
-      while (i < end) {
-        const inner = bytes[i++] as number;
-        if (inner === QUOTE) break;
-        if (inner === BACKSLASH) {
-          hasEscape = true;
-          i++;
-        }
-      }
-    } else if (byte === 0x3a) {
-      members++;
-    } else if (byte === 0x7b || byte === 0x5b) {
-      if (++depth > deepest) deepest = depth;
-    } else if (byte === 0x7d || byte === 0x5d) {
-      depth--;
-    } else if ((byte | 0x20) === 0x65 && i > 1) {
-      // An e after a digit; that of true and false comes after a letter.
-      const before = bytes[i - 2] as number;
-      if (before >= 0x30 && before <= 0x39) hasExponent = true;
-    }
-  }
-  return { members, depth: deepest, hasEscape, hasExponent };
 }
 
 const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/gs;
@@ -220,9 +187,6 @@ function findDuplicate(text: string): string {
   }
   return '';
 }
-
-/** Without an exponent a number needs more zeros than this to be so small that it becomes 0. */
-const UNDERFLOWING_ZEROS = '0'.repeat(300);
 
 /** The first number that is not 0 but becomes 0, such as 1e-400; null: none. */
 function findUnderflow(text: string): string | null {

@@ -7,11 +7,19 @@ export interface RequestedState {
   readonly desired?: JsonObject | null;
 }
 
+/** Sections as `JSON.stringify` writes them. */
+export interface SectionTexts {
+  reported?: string;
+  desired?: string;
+}
+
 export interface UpdateCommand {
   readonly kind: 'update';
   readonly origin: Origin;
   /** Null removes both sections. */
   readonly state: RequestedState | null;
+  /** Those of its sections whose text is known; they need not be written again. */
+  readonly texts?: SectionTexts;
   /** The version that the replica must have; absent: not checked. */
   readonly version?: number;
   /** True: the replica must exist, at whatever version (`If-Match: *`). */

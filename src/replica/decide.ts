@@ -112,7 +112,10 @@ function decideUpdate(
   const { state } = command;
   const reported = state === null ? null : state.reported;
   const desired = state === null ? null : state.desired;
-  const texts = { reported: textOf(reported), desired: textOf(desired) };
+  const texts = {
+    reported: command.texts?.reported ?? textOf(reported),
+    desired: command.texts?.desired ?? textOf(desired),
+  };
 
   const bytesAtMost = replica.bytesAtMost + mostBytes(texts.reported) + mostBytes(texts.desired);
   let sizes: Sizes = { bytesAtMost };

@@ -89,7 +89,7 @@ export function checkValue(
     }
     return null;
   }
-  for (const key of Object.keys(value)) {
+  for (const key in value) {
     seen.members++;
     if (key === '__proto__' || key === 'constructor' || key === 'prototype') {
       return bad(`Key is not allowed: '${key}'`);
