@@ -10,6 +10,7 @@ import {
   produceDefinition,
 } from '../../../src/adapters/bus/kafka/kafkajs-internals.js';
 import { encodeProduce } from '../../../src/adapters/bus/kafka/produce-encoder.js';
+import { measured } from '../../../src/adapters/bus/kafka/request-sizes.js';
 
 const load = createRequire(import.meta.url);
 /** As kafkajs has it, before anything is installed. */
@@ -59,6 +60,21 @@ describe('encoding records for Kafka', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (array) => {
         expect(crc32c(array)).toBe(slowCrc(Buffer.from(array)));
+      }),
+    );
+  });
+
+  it('is the same for messages that were measured before, also anew', () => {
+    fc.assert(
+      fc.property(fc.array(record, { maxLength: 5 }), fc.option(bytes), (messages, value) => {
+        const request = (all: typeof messages): Buffer => {
+          const topicData = [{ topic: 't', partitions: [{ partition: 0, messages: all }] }];
+          return encodeProduce({ acks: -1, timeout: 1, topicData }, 0).buf;
+        };
+        const twice = messages.map((each) =>
+          measured({ ...measured({ ...each }), value }),
+        ) as typeof messages;
+        expect(request(twice).equals(request(messages.map((each) => ({ ...each, value }))))).toBe(true);
       }),
     );
   });

@@ -46,7 +46,7 @@ export function unbundle<T extends ProduceArguments>(request: T): T {
     ...topic,
     partitions: partitions.map(({ messages, ...partition }) => ({
       ...partition,
-      messages: messages.flatMap((message) => ('bundled' in message ? (message as Bundle).bundled : message)),
+      messages: messages.flatMap((message) => (message as Partial<Bundle>).bundled ?? (message as Message)),
     })),
   }));
   return { ...request, topicData };

@@ -136,6 +136,8 @@ export interface RecordParts {
   readonly headers?: Readonly<
     Record<string, Buffer | string | readonly (Buffer | string)[] | null | undefined>
   >;
+  /** What all of that takes in a record, where it was counted already. */
+  readonly partsBytes?: number;
 }
 
 /** The part of kafkajs' Encoder that others look at. */

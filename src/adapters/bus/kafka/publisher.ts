@@ -8,7 +8,7 @@ import { isKafkaError, toBusError } from './errors.js';
 import { ForeignReplies } from './foreign-replies.js';
 import type { ResolvedOptions } from './options.js';
 import { KeyPartitioner } from './partitioner.js';
-import { recordBytes, sizeOf, splitIntoRequests, type Addressed } from './request-sizes.js';
+import { measured, recordBytes, sizeOf, splitIntoRequests, type Addressed } from './request-sizes.js';
 import { ONCE, sendWhole } from './sending.js';
 import type { TopicNames } from './topic-names.js';
 
@@ -180,7 +180,8 @@ export class Publisher {
     return this.placed(topic, channel, message);
   }
 
-  private placed(topic: string, channel: string, message: Message): Outgoing {
+  private placed(topic: string, channel: string, unmeasured: Message): Outgoing {
+    const message = measured(unmeasured);
     const partition = this.partitioner.place(topic, message);
     return { topic, partition, message, channel, bytes: recordBytes(message) };
   }

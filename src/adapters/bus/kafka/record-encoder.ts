@@ -13,13 +13,14 @@ const SHORT_LENGTH = 48;
 type Bytes = Buffer | string | null | undefined;
 
 /** The bytes of a record after its length. */
-export function bodySize(
-  { key, value, headers }: RecordParts,
-  offsetDelta: number,
-  timestampDelta: number,
-): number {
-  let size = ATTRIBUTES_BYTES + varLongSize(timestampDelta) + varIntSize(offsetDelta);
-  size += sizedBytes(lengthOf(key)) + sizedBytes(lengthOf(value));
+export function bodySize(parts: RecordParts, offsetDelta: number, timestampDelta: number): number {
+  const deltas = varLongSize(timestampDelta) + varIntSize(offsetDelta);
+  return ATTRIBUTES_BYTES + deltas + (parts.partsBytes ?? partsBytes(parts));
+}
+
+/** The bytes of a record's key, value and headers, with their lengths. */
+export function partsBytes({ key, value, headers }: RecordParts): number {
+  let size = sizedBytes(lengthOf(key)) + sizedBytes(lengthOf(value));
   let count = 0;
   for (const name in headers) {
     const header = headers[name];
@@ -141,16 +142,25 @@ function zigZag64(value: number): bigint {
 }
 
 function writeBytes(buf: Buffer, start: number, bytes: Bytes): number {
+  if (typeof bytes === 'string' && bytes.length <= SHORT_LENGTH) {
+    const end = writeShort(buf, start, bytes);
+    if (end > 0) return end;
+  }
   const length = lengthOf(bytes);
   const at = writeVarInt(buf, start, length);
   if (length < 0 || bytes === null || bytes === undefined) return at;
-  if (typeof bytes !== 'string') bytes.copy(buf, at);
-  // As many bytes as characters: each is ASCII.
-  else if (length <= SHORT_LENGTH && length === bytes.length) writeAscii(buf, at, bytes);
-  else buf.write(bytes, at, length, 'utf8');
+  if (typeof bytes === 'string') buf.write(bytes, at, length, 'utf8');
+  else bytes.copy(buf, at);
   return at + length;
 }
 
-function writeAscii(buf: Buffer, start: number, text: string): void {
-  for (let i = 0; i < text.length; i++) buf[start + i] = text.charCodeAt(i);
+/** A short text of ASCII characters, whose length takes one byte. Returns 0 for any other one. */
+function writeShort(buf: Buffer, start: number, text: string): number {
+  buf[start] = zigZag(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return 0;
+    buf[start + 1 + i] = code;
+  }
+  return start + 1 + text.length;
 }

@@ -1,5 +1,6 @@
 import type { Message } from 'kafkajs';
-import { textBytes } from './record-encoder.js';
+import type { RecordParts } from './kafkajs-internals.js';
+import { partsBytes, textBytes } from './record-encoder.js';
 
 /** A message with where it goes. */
 export interface Addressed {
@@ -11,16 +12,18 @@ export interface Addressed {
   readonly bytes: number;
 }
 
-/** Kafka's bytes for a record beside its key, value and headers: lengths, deltas, attributes. */
+/** The most that a record has beside its key, value and headers: lengths, deltas, attributes. */
 const RECORD_OVERHEAD_BYTES = 32;
-const HEADER_OVERHEAD_BYTES = 6;
+
+/** The message with its size, so that who sends it need not count again. Not to be changed afterwards. */
+export function measured(message: Message): Message {
+  return { ...message, partsBytes: partsBytes(message) } as Message;
+}
 
 /** The bytes of a record, never less than it has. */
-export function recordBytes({ key, value, headers }: Message): number {
-  let bytes = RECORD_OVERHEAD_BYTES + sizeOf(key) + sizeOf(value);
-  for (const name in headers)
-    bytes += HEADER_OVERHEAD_BYTES + name.length * 3 + sizeOf(headers[name] as Buffer | string);
-  return bytes;
+export function recordBytes(message: Message): number {
+  const parts = message as RecordParts;
+  return RECORD_OVERHEAD_BYTES + (parts.partsBytes ?? partsBytes(parts));
 }
 
 export function sizeOf(part: Buffer | string | null | undefined): number {
