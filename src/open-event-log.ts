@@ -1,5 +1,6 @@
 import { openSqliteEventLog } from './adapters/event-store/sqlite/sqlite-event-log.js';
 import { type EventStoreLogger } from './adapters/event-store/eventstoredb/logger.js';
+import { type LogSignal } from './adapters/event-store/subscription.js';
 import { type EventLog } from './application/ports/event-store.js';
 import { type StoreAddress } from './open-event-store.js';
 
@@ -8,9 +9,17 @@ import { type StoreAddress } from './open-event-store.js';
  * `openEventStore`, so that a thread loads the client of EventStoreDB only where it needs it.
  *
  * Rejects as `openEventStore` throws; also where the store has not been made yet.
+ *
+ * @param grown where the process that owns a file says that it has grown
  */
-export async function openEventLog(address: StoreAddress, logger: EventStoreLogger): Promise<EventLog> {
-  if (address.kind === 'sqlite') return openSqliteEventLog({ dataDir: address.dataDir });
+export async function openEventLog(
+  address: StoreAddress,
+  logger: EventStoreLogger,
+  grown?: LogSignal,
+): Promise<EventLog> {
+  if (address.kind === 'sqlite') {
+    return openSqliteEventLog({ dataDir: address.dataDir, ...(grown === undefined ? {} : { grown }) });
+  }
   const { openEventStore } = await import('./open-event-store.js');
   return openEventStore(address, { logger });
 }

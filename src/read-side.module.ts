@@ -48,7 +48,7 @@ export function readSideProviders(
           },
           clock,
           ...(remote === undefined ? {} : { remote }),
-          ...(store instanceof SqliteEventStore ? { lastPosition: () => store.lastPosition } : {}),
+          ...(store instanceof SqliteEventStore ? { ownLog: store } : {}),
         });
       },
     },

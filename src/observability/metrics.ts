@@ -17,6 +17,9 @@ const SNAPSHOT_FAILURE_LOG_MS = 60_000;
 /** How often at most it is told, for each step, that something is tried again. */
 const RETRY_LOG_MS = 10_000;
 
+/** How often it is looked whether the event loop is late: the smallest lag that is told. Each look wakes an idle process. */
+const LOOP_LOOK_MS = 100;
+
 /** Counts and logs what the use cases tell of, for Prometheus and for people. */
 export class Metrics implements Observer {
   readonly registry = new Registry();
@@ -47,7 +50,7 @@ export class Metrics implements Observer {
 
   constructor(private readonly logger: Logger) {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: LOOP_LOOK_MS });
     this.commands = new Counter({
       name: 'replica_commands_total',
       help: 'Commands that ended, by outcome: accepted, a refusal code, or dead-letter',

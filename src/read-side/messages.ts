@@ -14,6 +14,8 @@ export interface ProjectorData {
   readonly store: StoreAddress;
   readonly model: ReadModelAddress;
   readonly options: ProjectOptions;
+  /** Whether `grown` is sent when the log has grown. */
+  readonly isToldOfGrowth: boolean;
 }
 
 export interface ReaderData {
@@ -26,6 +28,7 @@ export interface ReaderData {
 /** `ask` numbers the rebuilds that were asked for, so that it is known which of them a status knows of. */
 export type ToProjector =
   | { readonly kind: 'rebuild'; readonly ask: number }
+  | { readonly kind: 'grown' }
   /** Answered once the read model is open; in the order in which they come. */
   | { readonly kind: 'presence'; readonly id: number; readonly written: PresenceWritten }
   | Stop;
@@ -36,7 +39,11 @@ type CallOf<T extends { [M in keyof T]: (...args: never[]) => unknown }> = {
 }[keyof T];
 
 export type FromProjector =
-  /** Sent at least every {@link STATUS_MS}, and after each batch. @see ProjectionsStatus */
+  /**
+   * Sent after each batch, within {@link STATUS_MS} of a change, and at least every {@link QUIET_MS}.
+   *
+   * @see ProjectionsStatus
+   */
   | {
       readonly kind: 'status';
       readonly status: ProjectionsStatus;
@@ -49,8 +56,9 @@ export type FromProjector =
   | ({ readonly kind: 'presence' } & Answer<boolean>)
   | { readonly kind: 'log'; readonly level: 'info' | 'warn'; readonly fields: object; readonly text: string };
 
-/** How often the projector says how far it is, in milliseconds. */
+/** How often the projector says how far it is, in milliseconds: where that changes, and where it stays as it was. */
 export const STATUS_MS = 100;
+export const QUIET_MS = 500;
 
 export type Query = CallOf<ReadModelQueries>;
 

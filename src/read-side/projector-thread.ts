@@ -13,13 +13,21 @@ import {
 } from './messages.js';
 import { Thread, type ThreadObserver } from './thread.js';
 
+/** What this process knows at once of a log that nobody else appends to. */
+export interface OwnLog {
+  /** The position of the last event. */
+  readonly lastPosition: bigint;
+  /** Calls `listener` whenever the log has grown, until the returned function is called. */
+  onGrowth(listener: () => void): () => void;
+}
+
 export interface ProjectorThreadOptions {
-  readonly data: Omit<ProjectorData, 'role'>;
+  readonly data: Omit<ProjectorData, 'role' | 'isToldOfGrowth'>;
   readonly observer: ProjectionObserver & ThreadObserver;
   readonly logger: Record<'info' | 'warn', (fields: object, text: string) => void>;
   readonly clock: Clock;
-  /** The position of the last event, where this process is the only one that appends. */
-  readonly lastPosition?: () => bigint;
+  /** The log, where this process is the only one that appends. */
+  readonly ownLog?: OwnLog;
   /** The thread's program: see `ThreadOptions`. */
   readonly entry?: URL;
 }
@@ -27,6 +35,8 @@ export interface ProjectorThreadOptions {
 const MIB = 1024 * 1024;
 /** Besides the devices it keeps, by estimate: the program, a batch, and what is no garbage yet. */
 const BASE_HEAP_MIB = 512;
+/** The thread is told no more often that the log has grown. */
+const GROWTH_MS = 20;
 /** Without a word for so long, the thread is busy with one thing, and its last word is no longer the latest. */
 const STALE_MS = 10 * STATUS_MS;
 /** Without a word for so long, something is wrong with it. */
@@ -48,13 +58,16 @@ export class ProjectorThread implements ProjectionsControl, PresenceStore {
   private isUntold = false;
   private readonly writing = new Map<number, Deferred<boolean>>();
   private nextId = 0;
+  private readonly unlisten: (() => void) | undefined;
+  private growthTimer: NodeJS.Timeout | undefined;
+  private hasGrown = false;
 
   constructor(private readonly options: ProjectorThreadOptions) {
-    const { data, observer, entry, clock } = options;
+    const { data, observer, entry, clock, ownLog } = options;
     this.at = clock();
     const cacheMib = data.options.cacheBytes / MIB;
     this.thread = new Thread({
-      data: { role: 'projector', ...data },
+      data: { role: 'projector', ...data, isToldOfGrowth: ownLog !== undefined },
       maxHeapMib: Math.round(BASE_HEAP_MIB + 2 * cacheMib),
       observer,
       onMessage: (message) => this.receive(message),
@@ -62,6 +75,7 @@ export class ProjectorThread implements ProjectionsControl, PresenceStore {
       ...(entry === undefined ? {} : { entry }),
     });
     this.thread.start();
+    this.unlisten = ownLog?.onGrowth(() => this.tellGrowth());
   }
 
   status(): ProjectionsStatus {
@@ -71,7 +85,7 @@ export class ProjectorThread implements ProjectionsControl, PresenceStore {
     const problem = this.status_.problem ?? silence;
     const isAsked = this.known < this.ask;
     const rebuild = this.status_.rebuild ?? (isAsked ? { events: 0, share: 0 } : null);
-    const last = this.options.lastPosition?.();
+    const last = this.options.ownLog?.lastPosition;
     const isCurrent = last === undefined ? age < STALE_MS : (position ?? 0n) >= last;
     // Not 0 either in the millisecond in which the last word came: 0 says that nothing is missing.
     return {
@@ -102,6 +116,8 @@ export class ProjectorThread implements ProjectionsControl, PresenceStore {
 
   /** Resolves when nothing of it runs any more. Idempotent. */
   async stop(): Promise<void> {
+    this.unlisten?.();
+    clearTimeout(this.growthTimer);
     await this.thread.stop();
     this.refuseWrites('The read model is closed');
   }
@@ -125,6 +141,20 @@ export class ProjectorThread implements ProjectionsControl, PresenceStore {
       case 'log':
         return logger[message.level](message.fields, message.text);
     }
+  }
+
+  /** A thread that does not run now reads all that there is when it does again. */
+  private tellGrowth(): void {
+    if (this.growthTimer !== undefined) {
+      this.hasGrown = true;
+      return;
+    }
+    this.hasGrown = false;
+    this.thread.post({ kind: 'grown' });
+    this.growthTimer = setTimeout(() => {
+      this.growthTimer = undefined;
+      if (this.hasGrown) this.tellGrowth();
+    }, GROWTH_MS).unref();
   }
 
   private tell(): void {

@@ -2,6 +2,7 @@ import { readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { type MessagePort } from 'node:worker_threads';
 import { silentLogger } from '../adapters/event-store/eventstoredb/logger.js';
+import { LogSignal } from '../adapters/event-store/subscription.js';
 import { Backoff } from '../application/backoff.js';
 import { type EventLog } from '../application/ports/event-store.js';
 import { type ProjectionObserver } from '../application/ports/projection-observer.js';
@@ -13,7 +14,14 @@ import { type ProjectionsStatus } from '../application/projections.js';
 import { deferred, messageOf, pause } from '../application/timing.js';
 import { openEventLog } from '../open-event-log.js';
 import { openLeadership, openReadModel } from '../open-read-model.js';
-import { type FromProjector, portable, type ProjectorData, STATUS_MS, type ToProjector } from './messages.js';
+import {
+  type FromProjector,
+  portable,
+  type ProjectorData,
+  QUIET_MS,
+  STATUS_MS,
+  type ToProjector,
+} from './messages.js';
 
 const FIRST_DELAY_MS = 200;
 const LAST_DELAY_MS = 10_000;
@@ -34,10 +42,19 @@ export async function runProjector(port: MessagePort, data: ProjectorData): Prom
   let problem: string | null = null;
   const model = deferred<ReadModel>();
   const post = (message: FromProjector): void => port.postMessage(message);
-  const sendStatus = (): void => {
+  const grown = new LogSignal();
+  let said = '';
+  let saidAt = 0;
+  const sendStatus = (isDue = true): void => {
+    const status = statusOf(projections, problem);
     // What no projections were told of yet would be forgotten if this thread ended now.
     const known = projections === null ? 0 : asked;
-    post({ kind: 'status', at: Date.now(), status: statusOf(projections, problem), asked: known });
+    const { position, lagMs, rebuild } = status;
+    const now = [position, lagMs, rebuild?.events, rebuild?.share, status.problem, known].join();
+    if (!isDue && now === said && performance.now() - saidAt < QUIET_MS) return;
+    said = now;
+    saidAt = performance.now();
+    post({ kind: 'status', at: Date.now(), status, asked: known });
   };
   port.on('message', (message: ToProjector) => {
     if (message.kind === 'stop') return stopping.abort();
@@ -46,15 +63,16 @@ export async function runProjector(port: MessagePort, data: ProjectorData): Prom
       void model.promise.then((opened) => writePresence(opened, id, written)).then(post);
       return undefined;
     }
+    if (message.kind === 'grown') return grown.notify();
     asked = message.ask;
     projections?.rebuild();
     return undefined;
   });
   yieldToCommands();
-  const beat = setInterval(sendStatus, STATUS_MS);
+  const beat = setInterval(() => sendStatus(false), STATUS_MS);
   try {
     const observer = observerOf(post, sendStatus);
-    const opened = await openBoth(data, post, stopping.signal, (error, delayMs) => {
+    const opened = await openBoth(data, post, grown, stopping.signal, (error, delayMs) => {
       problem = messageOf(error).split('\n', 1)[0] ?? 'unknown';
       observer.projectionFailed('live', error, delayMs);
     });
@@ -78,8 +96,9 @@ export async function runProjector(port: MessagePort, data: ProjectorData): Prom
 
 /** Tries for ever: what is wrong may be mended meanwhile. Null: it was told to stop. */
 async function openBoth(
-  { store: storeAddress, model: modelAddress }: ProjectorData,
+  { store: storeAddress, model: modelAddress, isToldOfGrowth }: ProjectorData,
   post: (message: FromProjector) => void,
+  grown: LogSignal,
   signal: AbortSignal,
   failed: (error: unknown, delayMs: number) => void,
 ): Promise<Opened | null> {
@@ -93,7 +112,7 @@ async function openBoth(
   while (!signal.aborted) {
     try {
       // That the store is away, and back, is told by the service's own connection to it: once, not twice.
-      store ??= await openEventLog(storeAddress, silentLogger);
+      store ??= await openEventLog(storeAddress, silentLogger, isToldOfGrowth ? grown : undefined);
       const model = await openReadModel(modelAddress, logger);
       return { store, model, leadership: openLeadership(modelAddress) };
     } catch (error) {

@@ -6,7 +6,7 @@ import { type ProjectOptions } from '../application/project.js';
 import { type ProjectionsControl } from '../application/projections.js';
 import { type StoreAddress } from '../open-event-store.js';
 import { type ReadModelAddress } from '../open-read-model.js';
-import { ProjectorThread, type ProjectorThreadOptions } from './projector-thread.js';
+import { type OwnLog, ProjectorThread, type ProjectorThreadOptions } from './projector-thread.js';
 import { ReaderThread } from './reader-thread.js';
 import { type ThreadObserver } from './thread.js';
 
@@ -19,8 +19,8 @@ export interface ReadSideOptions {
   readonly clock: Clock;
   /** Who answers, where asking does not hold up the process. Closed with the rest. Default: a thread, that reads the file. */
   readonly remote?: ReadModel;
-  /** The position of the last event, where this process is the only one that appends. */
-  readonly lastPosition?: () => bigint;
+  /** The log, where this process is the only one that appends. */
+  readonly ownLog?: OwnLog;
 }
 
 /** The read model of a service: who fills it, and who answers from it. Neither ever holds up a command. */
@@ -34,13 +34,13 @@ export interface ReadSide {
 
 /** Never throws: what cannot be opened is tried again, and told by `projections.status().problem` until it can. */
 export function startReadSide(options: ReadSideOptions): ReadSide {
-  const { store, model, project, observer, logger, clock, lastPosition } = options;
+  const { store, model, project, observer, logger, clock, ownLog } = options;
   const projections = new ProjectorThread({
     data: { store, model, options: project },
     observer,
     logger,
     clock,
-    ...(lastPosition === undefined ? {} : { lastPosition }),
+    ...(ownLog === undefined ? {} : { ownLog }),
   });
   const answering = answererOf(options);
   return {

@@ -6,6 +6,7 @@ import {
   openSqliteEventStore,
   type SqliteEventStoreOptions,
 } from '../../src/adapters/event-store/sqlite/sqlite-event-store.js';
+import { LogSignal } from '../../src/adapters/event-store/subscription.js';
 import { type EventStore } from '../../src/application/ports/event-store.js';
 import { eventStoreContract, type EventStoreHarness } from './event-store.contract.js';
 
@@ -20,10 +21,12 @@ const harness = (options: SqliteEventStoreOptions) => (): EventStoreHarness => {
   };
 };
 
-/** Appends by the store, and reads by a connection of its own beside it, as the projector does. */
-function readBeside(dataDir: string): EventStore {
+/** Appends by the store, and reads by a connection of its own beside it: as the projector does, which is told, or a command. */
+function readBeside(dataDir: string, isTold: boolean): EventStore {
   const store = openSqliteEventStore({ dataDir });
-  const log = openSqliteEventLog({ dataDir, pollMs: 1 });
+  const grown = new LogSignal();
+  store.onGrowth(() => grown.notify());
+  const log = openSqliteEventLog({ dataDir, ...(isTold ? { grown } : { pollMs: 1 }) });
   return {
     append: (appends) => store.append(appends),
     health: () => store.health(),
@@ -37,15 +40,16 @@ function readBeside(dataDir: string): EventStore {
   };
 }
 
-const besideHarness = (): EventStoreHarness => {
+const besideHarness = (isTold: boolean) => (): EventStoreHarness => {
   const root = mkdtempSync(join(tmpdir(), 'event-log-'));
   let count = 0;
   return {
-    open: async () => readBeside(join(root, String(count++))),
+    open: async () => readBeside(join(root, String(count++)), isTold),
     dispose: async () => rmSync(root, { recursive: true }),
   };
 };
 
 eventStoreContract('sqlite', harness({}));
-eventStoreContract('sqlite, read by another connection', besideHarness);
+eventStoreContract('sqlite, read by another connection', besideHarness(false));
+eventStoreContract('sqlite, read by another connection that is told', besideHarness(true));
 eventStoreContract('sqlite, streams looked up in the file', harness({ streamCacheCount: 1 }));

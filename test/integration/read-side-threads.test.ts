@@ -51,7 +51,7 @@ describe('The threads of the read side', () => {
       observer,
       logger: { info: () => undefined, warn: () => undefined },
       clock,
-      lastPosition: () => store.lastPosition,
+      ownLog: store,
       entry,
     }));
   const startReader = (entry = ENTRY): ReaderThread =>

@@ -5,6 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { installConnectionGuard } from '../../../src/adapters/bus/kafka/connection-guard.js';
 import { EncoderClass, requestQueuePrototype } from '../../../src/adapters/bus/kafka/kafkajs-internals.js';
+import { deferred } from '../../../src/application/timing.js';
 
 interface KafkaConnection {
   readonly socket: Socket;
@@ -24,12 +25,14 @@ const silent = {
   error: () => undefined,
 };
 const PLENTY_MS = 20_000;
+/** The key of a fetch, by Kafka's protocol. */
+const FETCH = 1;
 
 installConnectionGuard();
 
 /** A request without a content, and an answer that is whatever came. */
-const protocol = (throttleMs = 0): object => ({
-  request: { apiKey: 3, apiVersion: 0, apiName: 'Test', encode: async () => new EncoderClass() },
+const protocol = (throttleMs = 0, apiKey = 3): object => ({
+  request: { apiKey, apiVersion: 0, apiName: 'Test', encode: async () => new EncoderClass() },
   response: {
     decode: async (payload: Buffer) => ({ payload, clientSideThrottleTime: throttleMs }),
     parse: async (data: object) => data,
@@ -173,6 +176,19 @@ describe('A connection to Kafka', () => {
     await client.disconnect();
     await asked;
     expect(client.socket.destroyed).toBe(true);
+  });
+
+  it('ends at once where a fetch is under way', async () => {
+    const asked = deferred<void>();
+    const { client } = await clientOf(() => asked.resolve());
+    const fetched = expect(client.send(protocol(0, FETCH))).rejects.toThrow(/ended during a fetch/);
+    await asked.promise;
+    const { socket } = client;
+    const ended = client.disconnect();
+    // And not only after the time in which other answers may still come.
+    expect(socket.destroyed).toBe(true);
+    await ended;
+    await fetched;
   });
 
   it('is not kept quiet for longer than any broker asks', async () => {

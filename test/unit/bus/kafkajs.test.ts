@@ -59,14 +59,47 @@ describe('The inside of kafkajs 2.2.4 that is reached into', () => {
   });
 });
 
-describe('A consumer whose fetchers are made anew', () => {
-  it('ends when it is stopped meanwhile', async () => {
+describe('A consumer that is stopped', () => {
+  const silent = { info: () => undefined, debug: () => undefined, namespace: () => silent };
+
+  it('ends without waiting for the fetch under way, and takes nothing of it any more', async () => {
+    installStoppedFetchers();
+    const fetching = deferred<void>();
+    const fetched = deferred<readonly object[]>();
+    const events: string[] = [];
+    const runner = new RunnerClass({
+      logger: silent,
+      consumerGroup: {
+        connect: async () => undefined,
+        joinAndSync: async () => undefined,
+        heartbeat: async () => undefined,
+        leave: async () => events.push('left'),
+        getNodeIds: () => [1],
+        fetch: () => {
+          fetching.resolve();
+          return fetched.promise;
+        },
+      },
+      instrumentationEmitter: { emit: () => undefined },
+      eachBatch: async () => events.push('batch'),
+      onCrash: () => events.push('crash'),
+      retry: { retries: 0 },
+    });
+    await runner.start();
+    await fetching.promise;
+    await runner.stop();
+    expect(events).toEqual(['left']);
+    fetched.resolve([{ isEmptyDueToFiltering: () => false, isEmpty: () => false }]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(events).toEqual(['left']);
+  });
+
+  it('while its fetchers are made anew ends, too', async () => {
     installStoppedFetchers();
     const inHand = deferred<void>();
     const fetching = deferred<void>();
     let nodeIds = [1, 2];
     let looks = 0;
-    const silent = { info: () => undefined, debug: () => undefined, namespace: () => silent };
     const consumerGroup = {
       connect: async () => undefined,
       joinAndSync: async () => undefined,

@@ -14,6 +14,8 @@ import { connectionPrototype, requestQueuePrototype, type Connection } from './k
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 /** Also what a listener says that wants TLS. */
 export const NO_ANSWER_OF_KAFKA = 'NO_ANSWER_OF_KAFKA';
+/** The key of this request in Kafka's protocol. */
+const FETCH = 1;
 const LENGTH_BYTES = 4;
 const CORRELATION_BYTES = 4;
 /** Brokers keep a client waiting for the length of their quota's window, which is some ten seconds. */
@@ -25,6 +27,8 @@ let isInstalled = false;
 /** Otherwise each call would open a socket of its own. */
 const connecting = new WeakMap<Connection, Promise<unknown>>();
 const ending = new WeakSet<Socket>();
+/** What is fetched on. */
+const fetching = new WeakSet<Connection>();
 /** The open sockets: where to, and when something came last. */
 const heard = new Map<Socket, { readonly place: string; heardMs: number }>();
 
@@ -44,11 +48,12 @@ export function installConnectionGuard(): void {
   };
 
   const originalSend = connectionPrototype.send;
-  connectionPrototype.send = async function (request) {
+  connectionPrototype.send = async function (ask) {
     const sentMs = Date.now();
     const { socket } = this;
+    if (ask.request.apiKey === FETCH) fetching.add(this);
     try {
-      return await originalSend.call(this, request);
+      return await originalSend.call(this, ask);
     } catch (error) {
       if ((error as Error).name === 'KafkaJSRequestTimeoutError') {
         const reason = `no answer: ${(error as Error).message}`;
@@ -77,6 +82,8 @@ export function installConnectionGuard(): void {
   connectionPrototype.disconnect = async function () {
     const { socket } = this;
     if (socket === undefined) return originalDisconnect.call(this);
+    // kafkajs fetches on connections of their own. Whoever ends one wants nothing any more of what comes.
+    if (fetching.has(this)) socket.destroy(new Error('the connection was ended during a fetch'));
     destroyLater(socket);
     const result = await originalDisconnect.call(this);
     letGo(socket);

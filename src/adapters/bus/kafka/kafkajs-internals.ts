@@ -68,6 +68,7 @@ export interface Runner {
   running: boolean;
   readonly fetchManager: { stop(): Promise<void> };
   fetch: (this: Runner, nodeId: number) => Promise<readonly unknown[]>;
+  stop: (this: Runner) => Promise<void>;
 }
 
 export interface RequestQueue {
@@ -93,7 +94,7 @@ export interface Connection {
   bytesBuffered: number;
   bytesNeeded: number;
   processData: (this: Connection, data: Buffer) => void;
-  send: (this: Connection, request: object) => Promise<unknown>;
+  send: (this: Connection, ask: { readonly request: { readonly apiKey: number } }) => Promise<unknown>;
   isConnected(): boolean;
   connect: (this: Connection) => Promise<unknown>;
   disconnect: (this: Connection) => Promise<unknown>;

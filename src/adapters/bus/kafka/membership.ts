@@ -1,5 +1,19 @@
-import type { Cluster } from 'kafkajs';
+import type { Cluster, ConsumerConfig } from 'kafkajs';
 import { consumerGroupPrototype } from './kafkajs-internals.js';
+
+/**
+ * How long a broker may wait for something to come. What comes is answered at once; but between two fetches alone kafkajs
+ * gives signs of life, and hears that its group rebalances, and then it waits for those from the other brokers.
+ */
+const MAX_WAIT_MS = 1_500;
+
+/** How often a member of a group fetches where nothing comes, with a sign of life after each fetch. */
+export function rhythmOf(
+  sessionTimeoutMs: number,
+): Pick<ConsumerConfig, 'maxWaitTimeInMs' | 'heartbeatInterval'> {
+  const waitMs = Math.max(2, Math.min(MAX_WAIT_MS, Math.floor(sessionTimeoutMs / 3)));
+  return { maxWaitTimeInMs: waitMs, heartbeatInterval: Math.floor(waitMs * 0.9) };
+}
 
 /*
  * A consumer that could not leave its group, since the broker was away, stays a member of it until its session times

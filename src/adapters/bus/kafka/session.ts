@@ -13,15 +13,13 @@ import { Confirmation, moment } from './confirmation.js';
 import { deliver, type DeliveryContext } from './delivery.js';
 import { reasonOf } from './errors.js';
 import { encodeLog } from './log-lives.js';
-import { rejoinAs } from './membership.js';
+import { rejoinAs, rhythmOf } from './membership.js';
 import type { ResolvedOptions } from './options.js';
 import type { Positions } from './positions.js';
 import { TopicLives } from './topic-lives.js';
 import { toCommand } from './commands.js';
 import type { TopicNames } from './topic-names.js';
 
-/** Short, since a stop waits for the fetch under way. */
-const MAX_WAIT_MS = 500;
 const METADATA_MAX_AGE_MS = 60_000;
 /** While the outputs and the commit of one partition's batch are on the way, that of another one is decided. */
 const PARTITIONS_AT_ONCE = 2;
@@ -112,8 +110,7 @@ export class Session {
       ],
       sessionTimeout: options.sessionTimeoutMs,
       rebalanceTimeout: Math.max(REBALANCE_MS, 2 * options.sessionTimeoutMs),
-      heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(options.sessionTimeoutMs / 3))),
-      maxWaitTimeInMs: MAX_WAIT_MS,
+      ...rhythmOf(options.sessionTimeoutMs),
       metadataMaxAge: METADATA_MAX_AGE_MS,
       allowAutoTopicCreation: false,
       // Whether and when to start again is decided outside, where it can be seen and interrupted.

@@ -3,10 +3,10 @@ import { Backoff } from '../../../application/backoff.js';
 import type { Consumer, KafkaMessage } from 'kafkajs';
 import { deferred, messageOf, pause, settlesWithin } from '../../../application/timing.js';
 import { CLOSE_MS, createKafka, RETRY, withAdmin } from './client.js';
+import { rhythmOf } from './membership.js';
 import type { ResolvedOptions } from './options.js';
 import { settled } from './settled.js';
 
-const MAX_WAIT_MS = 250;
 const RESTART_FIRST_MS = 100;
 const RESTART_LAST_MS = 5_000;
 const CRASH_FOLLOWS_MS = 2_000;
@@ -66,8 +66,7 @@ export class TailReader {
       const consumer = kafka.consumer({
         groupId: this.nextGroupId(),
         sessionTimeout: this.options.sessionTimeoutMs,
-        heartbeatInterval: Math.max(1, Math.min(3_000, Math.floor(this.options.sessionTimeoutMs / 3))),
-        maxWaitTimeInMs: MAX_WAIT_MS,
+        ...rhythmOf(this.options.sessionTimeoutMs),
         allowAutoTopicCreation: false,
         retry: { ...RETRY, restartOnFailure: async () => false },
       });

@@ -17,6 +17,8 @@ import { SqliteLog } from './log.js';
 export interface OpenSqliteEventLogOptions {
   /** The folder of `events.db`, which must be there. */
   readonly dataDir: string;
+  /** Where whoever has the store that owns the folder says each time that the log has grown. Default: it is looked for. */
+  readonly grown?: LogSignal;
   /** How often it is looked whether the log has grown, in milliseconds. Default 20. */
   readonly pollMs?: number;
   /** What SQLite keeps of the file in memory, in bytes. Default 8 MiB. */
@@ -36,7 +38,7 @@ const DEFAULT_CACHE_BYTES = 8 * 1024 * 1024;
 export function openSqliteEventLog(options: OpenSqliteEventLogOptions): EventLog {
   return openToRead(options.dataDir, (db, path) => {
     db.pragma(`cache_size = -${Math.ceil((options.cacheBytes ?? DEFAULT_CACHE_BYTES) / 1024)}`);
-    return new SqliteEventLog(db, path, options.pollMs ?? DEFAULT_POLL_MS);
+    return new SqliteEventLog(db, path, options);
   });
 }
 
@@ -49,10 +51,10 @@ class SqliteEventLog implements EventLog {
   constructor(
     private readonly db: Database.Database,
     private readonly path: string,
-    pollMs: number,
+    { grown, pollMs = DEFAULT_POLL_MS }: OpenSqliteEventLogOptions,
   ) {
     this.last = db.prepare<[], number>('SELECT ifnull(max(position), 0) FROM events').pluck();
-    this.signal = new PolledSignal(() => this.version(), pollMs);
+    this.signal = grown ?? new PolledSignal(() => this.version(), pollMs);
     this.log = new SqliteLog({
       db,
       path,

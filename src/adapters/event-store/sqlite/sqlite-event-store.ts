@@ -136,6 +136,11 @@ export class SqliteEventStore implements EventStore {
     return BigInt(this.appender.lastPosition);
   }
 
+  /** Calls `listener` after each commit that made the log grow, until the returned function is called. Must not throw. */
+  onGrowth(listener: () => void): () => void {
+    return this.signal.listen(listener);
+  }
+
   /** Known here alone, and at once: the folder's lock keeps every other writer out. */
   knownRevision(stream: string): number | null {
     return this.closed ? null : this.appender.revisionOf(stream);
