@@ -15,9 +15,10 @@ export interface Addressed {
 /** The most that a record has beside its key, value and headers: lengths, deltas, attributes. */
 const RECORD_OVERHEAD_BYTES = 32;
 
-/** The message with its size, so that who sends it need not count again. Not to be changed afterwards. */
-export function measured(message: Message): Message {
-  return { ...message, partsBytes: partsBytes(message) } as Message;
+/** Notes the message's size in it, so that who sends it need not count again. It is not to be changed afterwards. */
+export function measured(message: Message & { partsBytes?: number }): Message {
+  message.partsBytes = partsBytes(message);
+  return message;
 }
 
 /** The bytes of a record, never less than it has. */
