@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
 import kafkajs from 'kafkajs';
 import { MAX_UNFOLDED_BYTES } from '../../src/adapters/bus/kafka/unfolding.js';
@@ -16,6 +17,12 @@ import { kafkaClient } from '../support/kafka-run.js';
 import { describeWithKafka, describeWithKafkaStarter } from '../support/kafka.js';
 import { settled } from '../../src/adapters/bus/kafka/settled.js';
 import { Bench, range, valuesOf } from './kafka-bus.support.js';
+
+const { prototype: brokerPrototype } = createRequire(import.meta.url)('kafkajs/src/broker') as {
+  prototype: {
+    syncGroup: (asked: { readonly groupId: string; readonly memberId: string }) => Promise<unknown>;
+  };
+};
 
 describeWithKafka('The intake of the Kafka bus', (brokers) => {
   let bench: Bench;
@@ -109,6 +116,32 @@ describeWithKafka('The intake of the Kafka bus', (brokers) => {
     // What it has just joined as is not confirmed before a commit was taken.
     expect(confirmed).toEqual([false, true, 'refused', false]);
     await until(async () => (await bench.committed()).some(({ offset }) => offset === '1'));
+  });
+
+  it('starts anew where the answer with its partitions is lost, and does not wait until the group gives it up', async () => {
+    let reasons: string[] = [];
+    const metrics = { restart: (reason: string) => reasons.push(reason) };
+    const { seen } = await bench.reading({ metrics });
+    await bench.sendUpdates(['first']);
+    await until(() => seen.length === 1);
+    reasons = [];
+    const sync = brokerPrototype.syncGroup;
+    const lost = new Set<string>();
+    brokerPrototype.syncGroup = async function (asked) {
+      const answer = await sync.call(this, asked);
+      if (asked.groupId !== bench.prefix || lost.has(asked.memberId)) return answer;
+      lost.add(asked.memberId);
+      throw new kafkajs.KafkaJSConnectionError('Connection lost');
+    };
+    try {
+      const other = await bench.reading();
+      await until(() => reasons.length > 0);
+      await bench.sendUpdates(range('', 4));
+      await until(() => seen.length + other.seen.length === 5);
+    } finally {
+      brokerPrototype.syncGroup = sync;
+    }
+    expect(reasons).toContainEqual(expect.stringContaining('Connection lost'));
   });
 
   it('commits each unit of work, not only the end of what was fetched', async () => {

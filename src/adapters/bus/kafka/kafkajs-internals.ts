@@ -62,6 +62,7 @@ export interface ConsumerGroup {
   memberId: string | null;
   readonly cluster: object;
   connect: (this: ConsumerGroup) => Promise<void>;
+  joinAndSync: (this: ConsumerGroup) => Promise<void>;
 }
 
 export interface Runner {

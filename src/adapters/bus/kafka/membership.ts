@@ -20,25 +20,52 @@ export function rhythmOf(
  * out, and the group waits for it before it gives its partitions to anybody: half a minute in which nothing is
  * processed, though the broker is back. kafkajs makes a new member with every start; this lets the next consumer of
  * the same process come back as the member it was. Where the broker has forgotten it, kafkajs joins as a new one.
+ *
+ * And kafkajs 2.2.4 does not tell of every join, nor that one failed. Where the answer to its second half is lost (the
+ * assignment), it reads on in the new generation as if nothing were, while the group waits for it until the rebalance
+ * time-out has passed.
  */
 
-const members = new WeakMap<object, string>();
+/** What becomes of a consumer as a member of its group. */
+export interface Membership {
+  /** The member that it is to come back as; undefined: a new one. */
+  readonly memberId: string | undefined;
+  /** The group is being joined, until `ended` is called for it. Joins may overlap: each node's fetcher may begin one. */
+  began(): void;
+  /** It is joined, after kafkajs has said so by its event, or it failed. */
+  ended(): void;
+  /** @param memberId the member that the group may now wait for; null: none is known */
+  failed(error: unknown, memberId: string | null): void;
+}
+
+const memberships = new WeakMap<object, Membership>();
 let isInstalled = false;
 
-/** Makes the consumer of this cluster object join as the given member. Call it before the consumer runs. */
-export function rejoinAs(cluster: Cluster, memberId: string): void {
+/** Takes part in the joins of the consumer of this cluster object. Call it before the consumer runs. */
+export function takePart(cluster: Cluster, membership: Membership): void {
   install();
-  members.set(cluster, memberId);
+  memberships.set(cluster, membership);
 }
 
 function install(): void {
   if (isInstalled) return;
   isInstalled = true;
-  const original = consumerGroupPrototype.connect;
+  const { connect, joinAndSync } = consumerGroupPrototype;
+  // Once for each consumer: kafkajs itself forgets the name when the broker does not know it.
   consumerGroupPrototype.connect = async function () {
-    this.memberId ??= members.get(this.cluster) ?? null;
-    // Once only: kafkajs itself forgets the name when the broker does not know it.
-    members.delete(this.cluster);
-    await original.call(this);
+    this.memberId ??= memberships.get(this.cluster)?.memberId ?? null;
+    await connect.call(this);
+  };
+  consumerGroupPrototype.joinAndSync = async function () {
+    const membership = memberships.get(this.cluster);
+    membership?.began();
+    try {
+      await joinAndSync.call(this);
+    } catch (error) {
+      membership?.failed(error, this.memberId);
+      throw error;
+    } finally {
+      membership?.ended();
+    }
   };
 }

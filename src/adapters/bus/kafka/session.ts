@@ -13,7 +13,7 @@ import { Confirmation, moment } from './confirmation.js';
 import { deliver, type DeliveryContext } from './delivery.js';
 import { reasonOf } from './errors.js';
 import { encodeLog } from './log-lives.js';
-import { rejoinAs, rhythmOf } from './membership.js';
+import { type Membership, rhythmOf, takePart } from './membership.js';
 import type { ResolvedOptions } from './options.js';
 import type { Positions } from './positions.js';
 import { TopicLives } from './topic-lives.js';
@@ -59,8 +59,8 @@ export class Session {
   private readonly lives: TopicLives;
   private readonly stopping = new AbortController();
   private generation = 0;
-  /** Between the beginning of a join and its end. */
-  private isJoining = false;
+  /** The joins that have begun and not ended. */
+  private joins = 0;
   private assignment: Record<string, number[]> = {};
   private placed: Promise<void> = Promise.resolve();
   /** The batches that are being processed. */
@@ -95,17 +95,8 @@ export class Session {
       partitionAssigners: [
         (config) => {
           this.lives.watch(config.cluster);
-          if (context.memberId !== undefined) rejoinAs(config.cluster, context.memberId);
-          const assigner = coPartitionedAssigner(config);
-          return {
-            ...assigner,
-            protocol: (subscription) => {
-              // From here on kafkajs may have another generation before it says so.
-              this.isJoining = true;
-              this.confirmation.forget();
-              return assigner.protocol(subscription);
-            },
-          };
+          takePart(config.cluster, this.membership());
+          return coPartitionedAssigner(config);
         },
       ],
       sessionTimeout: options.sessionTimeoutMs,
@@ -142,9 +133,6 @@ export class Session {
       this.lastSignMs = Date.now();
     };
     consumer.on(consumer.events.GROUP_JOIN, (event) => this.onJoin(event));
-    consumer.on(consumer.events.REBALANCING, () => {
-      this.problem = 'the consumer group rebalances';
-    });
     consumer.on(consumer.events.CRASH, ({ payload }) => this.end(this.why(payload.error)));
     // A crash stops the consumer too, and is told after the stop, with the reason.
     consumer.on(
@@ -199,9 +187,31 @@ export class Session {
     return this.inHand.size > 0;
   }
 
+  /** While the group is joined, kafkajs may have another generation before it says so. */
+  private get isJoining(): boolean {
+    return this.joins > 0;
+  }
+
+  private membership(): Membership {
+    return {
+      memberId: this.context.memberId,
+      began: () => {
+        this.joins++;
+        this.confirmation.forget();
+        if (this.hasJoined && !this.isOver) this.problem = 'the consumer group rebalances';
+      },
+      ended: () => {
+        this.joins--;
+      },
+      failed: (error, memberId) => {
+        this.memberId = memberId ?? this.memberId;
+        this.end(this.why(error, 'the consumer group was not joined'));
+      },
+    };
+  }
+
   private onJoin({ payload }: ConsumerGroupJoinEvent): void {
     this.generation++;
-    this.isJoining = false;
     this.confirmation.forget();
     this.memberId = payload.memberId;
     this.assign(payload.memberAssignment);
@@ -245,7 +255,7 @@ export class Session {
       }
     }
     this.hasJoined = true;
-    this.problem = null;
+    if (!this.isJoining) this.problem = null;
     options.logger.info(
       { groupId: options.groupId, assignment: this.assignment },
       'Joined the consumer group',
