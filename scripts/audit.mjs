@@ -14,7 +14,7 @@ const { stdout } = spawnSync('npm', ['audit', '--omit=dev', '--json'], {
 });
 let report = {};
 try {
-  report = JSON.parse(stdout);
+  report = JSON.parse(stdout ?? '') ?? {};
 } catch {
   // As where there is no registry at all.
 }

@@ -163,7 +163,9 @@ export class Projections implements ProjectionsControl {
       observer.generation(
         'begun',
         next.id,
-        active === undefined ? 'there was none' : 'of another event store',
+        active === undefined
+          ? 'there was none'
+          : 'of another event store, or one whose latest events are gone',
       );
       // Another process may have gone on here while this one stood still; what it shows is not taken away again.
       if (!(await model.activate(next.id, { instead: active?.id ?? null }))) {
