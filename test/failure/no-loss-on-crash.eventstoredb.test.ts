@@ -4,5 +4,5 @@ import { survivesKills } from './kill-scenarios.js';
 survivesKills({
   storeName: 'EventStoreDB with its faults',
   openStore: faultyEventStoreDb,
-  commandCount: 30_000,
+  commandCount: 16_000,
 });

@@ -4,5 +4,5 @@ import { survivesTopicMadeAnew } from './kill-scenarios.js';
 survivesTopicMadeAnew({
   storeName: 'EventStoreDB with its faults',
   openStore: faultyEventStoreDb,
-  commandCount: 30_000,
+  commandCount: 16_000,
 });
