@@ -58,10 +58,23 @@ export function pack(replica: Replica): string {
 
 /** The replica of a text that {@link pack} made of this device's. */
 export function unpack(text: string, deviceId: string): Replica {
-  const packed = JSON.parse(text) as Packed;
-  const [version, exists, timestamp, revision, reported, reportedTimes, desired, desiredTimes, shape] =
-    packed;
-  const [, , , , , , , , , reportedBytes, desiredBytes, bytesAtMost, bytesCounted, marks, commands] = packed;
+  const [
+    version,
+    exists,
+    timestamp,
+    revision,
+    reported,
+    reportedTimes,
+    desired,
+    desiredTimes,
+    shape,
+    reportedBytes,
+    desiredBytes,
+    bytesAtMost,
+    bytesCounted,
+    marks,
+    commands,
+  ] = JSON.parse(text) as Packed;
   const delta = isEmpty(shape as JsonObject)
     ? {}
     : inShape(diff(desired, reported), shape, desired, reported);

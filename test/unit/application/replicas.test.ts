@@ -37,16 +37,21 @@ function updated(deviceId: string, members: number): Replica {
   return replica;
 }
 
+/** Puts so many replicas into a cache of so many bytes, and tells how much more of the heap is used then. */
+function filled(maxBytes: number, count: number, members: number): { replicas: Replicas; used: number } {
+  const replicas = new Replicas(new MemoryEventStore(), new RecordingObserver(), maxBytes);
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  for (let i = 0; i < count; i++) replicas.putBack(updated(`device-${i}`, members));
+  collectGarbage();
+  return { replicas, used: process.memoryUsage().heapUsed - before };
+}
+
 describe('the cache of replicas', () => {
   it.each([2, 20, 60])(
     'estimates no less than half of what replicas of %d members a section take',
     (members) => {
-      const replicas = new Replicas(new MemoryEventStore(), new RecordingObserver(), 1 << 30);
-      collectGarbage();
-      const before = process.memoryUsage().heapUsed;
-      for (let i = 0; i < 2000; i++) replicas.putBack(updated(`device-${i}`, members));
-      collectGarbage();
-      const used = process.memoryUsage().heapUsed - before;
+      const { replicas, used } = filled(1 << 30, 2000, members);
       expect(replicas.size.count).toBe(2000);
       expect(replicas.size.bytes).toBeGreaterThan(used / 2);
     },
@@ -55,12 +60,7 @@ describe('the cache of replicas', () => {
   it.each([2, 20, 60])(
     'estimates no less than half of what packed ones of %d members a section take',
     (members) => {
-      const replicas = new Replicas(new MemoryEventStore(), new RecordingObserver(), 1 << 20);
-      collectGarbage();
-      const before = process.memoryUsage().heapUsed;
-      for (let i = 0; i < 3000; i++) replicas.putBack(updated(`device-${i}`, members));
-      collectGarbage();
-      const used = process.memoryUsage().heapUsed - before;
+      const { replicas, used } = filled(1 << 20, 3000, members);
       expect(replicas.size.packedCount).toBeGreaterThan(replicas.size.count / 2);
       expect(replicas.size.bytes).toBeGreaterThan(used / 2);
     },
@@ -71,6 +71,7 @@ describe('the cache of replicas', () => {
     for (let i = 0; i < 2000; i++) replicas.putBack(updated(`device-${i}`, 20));
     expect(replicas.size.bytes).toBeLessThanOrEqual(1 << 20);
     expect(replicas.size.count).toBeLessThan(1000);
+    expect(replicas.size.count - replicas.size.packedCount).toBeLessThan(500);
     expect(replicas.takeCached('device-0')).toBeUndefined();
     expect(replicas.takeCached('device-1999')?.deviceId).toBe('device-1999');
   });
