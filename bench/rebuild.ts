@@ -61,7 +61,7 @@ async function fill(store: EventStore): Promise<void> {
         await store.append([...appends.values()]);
         appends = new Map();
       }
-      const event = { id: commandId, type, data: Buffer.from(data), metadata: Buffer.from(metadata) };
+      const event = { id: commandId, type, data, metadata };
       appends.set(key, { stream: streamOf(key), expectedRevision: revision - 1, events: [event] });
     }
     await store.append([...appends.values()]);

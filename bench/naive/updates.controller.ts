@@ -64,8 +64,8 @@ export class UpdatesController {
         events: decision.events.map((event) => ({
           id: randomUUID(),
           type: event.type,
-          data: Buffer.from(encodeData(deviceId, event)),
-          metadata: Buffer.from(encodeMetadata(origin)),
+          data: encodeData(deviceId, event),
+          metadata: encodeMetadata(origin),
         })),
       },
     ]);

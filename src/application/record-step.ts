@@ -178,9 +178,9 @@ export class RecordStep {
         continue;
       }
       work.pendingItems.push(item);
-      const metadata = Buffer.from(encodeMetadata(origin));
+      const metadata = encodeMetadata(origin);
       decision.events.forEach((event, index) => {
-        const data = Buffer.from(encodeData(work.deviceId, event));
+        const data = encodeData(work.deviceId, event);
         const { type, version, timestamp } = event;
         work.pending.push({
           id: eventIdOf(origin.commandId, version, timestamp, index),

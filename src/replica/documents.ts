@@ -6,10 +6,14 @@ import { type Refusal } from './commands.js';
 import { type ReplicaEvent, type SectionChanged, type SectionName, sectionOf } from './events.js';
 import { type Changed } from './evolve.js';
 import { isEmpty } from './json.js';
-import { metadataText } from './metadata-text.js';
+import { begin, endText, put, putMetadata } from './json-writer.js';
 import { type MetaObject, type Replica } from './replica.js';
 
-const SECTIONS: readonly SectionName[] = ['reported', 'desired'];
+/** What a document tells of a replica. */
+type Part = SectionName | 'delta';
+
+const SECTIONS: readonly Part[] = ['reported', 'desired'];
+const PARTS: readonly Part[] = ['desired', 'reported', 'delta'];
 
 export interface Stamp {
   readonly version: number;
@@ -34,11 +38,19 @@ function leaf(timestamp: number): string {
   return `{"timestamp":${timestamp}}`;
 }
 
-/** `{"a":…,"b":…}` */
-function members(parts: readonly (readonly [name: string, json: string])[]): string {
-  let text = '';
-  for (const [name, json] of parts) text += `${text === '' ? '{' : ','}"${name}":${json}`;
-  return text === '' ? '{}' : `${text}}`;
+/**
+ * Writes `{"a":…,"b":…}`.
+ *
+ * @param count members before this one
+ */
+function putName(count: number, name: Part): void {
+  put(count === 0 ? '{"' : ',"');
+  put(name);
+  put('":');
+}
+
+function putClosing(count: number): void {
+  put(count === 0 ? '{}' : '}');
 }
 
 /** The answer to an accepted update: the request's own sections and keys, each leaf with the update's time. */
@@ -47,25 +59,49 @@ export function acceptedDocument(events: readonly SectionChanged[]): string {
   if (first === undefined) throw new Error('An accepted update has at least one event');
   if (first.scope === 'none') return `{"state":{},"metadata":{},${ending(first)}`;
   if (first.scope === 'all') return `{"state":null,"metadata":${leaf(first.timestamp)},${ending(first)}`;
-  const state: [string, string][] = [];
-  const metadata: [string, string][] = [];
+  begin();
+  put('{"state":');
+  let count = 0;
   for (const event of events) {
-    const name = sectionOf(event);
-    state.push([name, event.stateJson ?? JSON.stringify(event.state)]);
-    metadata.push([name, metadataText(event.state, event.timestamp)]);
+    putName(count++, sectionOf(event));
+    put(event.stateJson ?? JSON.stringify(event.state));
   }
-  return `{"state":${members(state)},"metadata":${members(metadata)},${ending(first)}`;
+  put('},"metadata":');
+  count = 0;
+  for (const event of events) {
+    putName(count++, sectionOf(event));
+    putMetadata(event.state, event.timestamp);
+  }
+  put('},');
+  put(ending(first));
+  return endText();
 }
 
 /** All that is outstanding now, and what this update changed. */
 export function deltaDocument(replica: Replica, changed: Changed, stamp: Stamp): string {
-  return `{"state":${JSON.stringify(replica.delta)},"changed":${JSON.stringify(changed)},"metadata":${metadataText(replica.delta, replica.desiredMeta)},${ending(stamp)}`;
+  begin();
+  put('{"state":');
+  put(JSON.stringify(replica.delta));
+  put(',"changed":');
+  put(JSON.stringify(changed));
+  return endOfDelta(replica, stamp);
 }
 
 /** All that is outstanding now, for one who asks; null where nothing is. */
 export function currentDelta(replica: Replica, timestamp: number): string | null {
   if (isEmpty(replica.delta)) return null;
-  return `{"state":${JSON.stringify(replica.delta)},"metadata":${metadataText(replica.delta, replica.desiredMeta)},${ending({ version: replica.version, timestamp })}`;
+  begin();
+  put('{"state":');
+  put(JSON.stringify(replica.delta));
+  return endOfDelta(replica, { version: replica.version, timestamp });
+}
+
+function endOfDelta(replica: Replica, stamp: Stamp): string {
+  put(',"metadata":');
+  putMetadata(replica.delta, replica.desiredMeta);
+  put(',');
+  put(ending(stamp));
+  return endText();
 }
 
 /** True where an update is followed by a delta message: it leaves a difference, or it changed a value. */
@@ -76,14 +112,10 @@ export function sendsDelta(replica: Replica, changed: Changed): boolean {
 /** State, metadata and version of a replica at one moment; `null` where it does not exist. */
 export function snapshotDocument(replica: Replica): string {
   if (!replica.exists) return 'null';
-  const state: [string, string][] = [];
-  const metadata: [string, string][] = [];
-  for (const name of SECTIONS) {
-    if (isEmpty(replica[name])) continue;
-    state.push([name, JSON.stringify(replica[name])]);
-    metadata.push([name, metadataText(replica[name], metaOf(replica, name))]);
-  }
-  return `{"state":${members(state)},"metadata":${members(metadata)},"version":${replica.version}}`;
+  begin();
+  putState(replica, SECTIONS);
+  put(`,"version":${replica.version}}`);
+  return endText();
 }
 
 /** @param previous @param current as `snapshotDocument` gives them, before and after the update */
@@ -102,18 +134,27 @@ export function getDocument(replica: Replica, timestamp: number, clientToken?: s
 
 /** The answer to a get up to the value of its timestamp: all of it that changes with the replica alone. */
 export function getDocumentHead(replica: Replica): string {
-  const state: [string, string][] = [];
-  const metadata: [string, string][] = [];
-  for (const name of ['desired', 'reported'] as const) {
-    if (isEmpty(replica[name])) continue;
-    state.push([name, JSON.stringify(replica[name])]);
-    metadata.push([name, metadataText(replica[name], metaOf(replica, name))]);
-  }
-  if (!isEmpty(replica.delta)) {
-    state.push(['delta', JSON.stringify(replica.delta)]);
-    metadata.push(['delta', metadataText(replica.delta, replica.desiredMeta)]);
-  }
-  return `{"state":${members(state)},"metadata":${members(metadata)},"version":${replica.version},"timestamp":`;
+  begin();
+  putState(replica, PARTS);
+  put(`,"version":${replica.version},"timestamp":`);
+  return endText();
+}
+
+/** `{"state":{…},"metadata":{…}`: those of the parts that are not empty. */
+function putState(replica: Replica, parts: readonly Part[]): void {
+  const names = parts.filter((name) => !isEmpty(replica[name]));
+  put('{"state":');
+  names.forEach((name, index) => {
+    putName(index, name);
+    put(JSON.stringify(replica[name]));
+  });
+  putClosing(names.length);
+  put(',"metadata":');
+  names.forEach((name, index) => {
+    putName(index, name);
+    putMetadata(replica[name], metaOf(replica, name));
+  });
+  putClosing(names.length);
 }
 
 /** The answer to an accepted delete. */
@@ -126,6 +167,6 @@ export function rejectedDocument(refusal: Refusal, timestamp: number, clientToke
   return `{"code":${refusal.code},"message":${JSON.stringify(refusal.message)},${timeAndToken(timestamp, clientToken)}`;
 }
 
-function metaOf(replica: Replica, name: SectionName): MetaObject {
+function metaOf(replica: Replica, name: Part): MetaObject {
   return name === 'reported' ? replica.reportedMeta : replica.desiredMeta;
 }

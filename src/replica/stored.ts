@@ -4,9 +4,13 @@
  */
 import { type Origin, type ReplicaEvent, type SectionChanged, type Source } from './events.js';
 import { isObject, type JsonObject, type JsonValue, own } from './json.js';
+import { begin, endBytes, put } from './json-writer.js';
 
 /** Written into the metadata of every event. */
 export const SCHEMA_VERSION = 1;
+
+/** What the metadata of an event of this schema begins with. */
+export const METADATA_START = `{"schema":${SCHEMA_VERSION},`;
 
 /** The stream of a device's events. */
 export const STREAM_PREFIX = 'deviceState-';
@@ -21,25 +25,49 @@ export function deviceOf(stream: string): string | null {
 }
 
 /** `{"deviceId","version","timestamp","state"?,"scope"?,"clientToken"?}` */
-export function encodeData(deviceId: string, event: ReplicaEvent): string {
-  const state = event.type === 'ReplicaDeleted' ? '' : stateMembers(event);
-  const token = event.clientToken === undefined ? '' : `,"clientToken":${JSON.stringify(event.clientToken)}`;
-  return `{"deviceId":"${deviceId}","version":${event.version},"timestamp":${event.timestamp}${state}${token}}`;
+export function encodeData(deviceId: string, event: ReplicaEvent): Buffer {
+  begin();
+  put('{"deviceId":"');
+  put(deviceId);
+  put(`","version":${event.version},"timestamp":${event.timestamp}`);
+  if (event.type !== 'ReplicaDeleted') putChange(event);
+  if (event.clientToken !== undefined) putMember('clientToken', event.clientToken);
+  put('}');
+  return endBytes();
 }
 
-function stateMembers({ state, stateJson, scope }: SectionChanged): string {
-  return `,"state":${stateJson ?? JSON.stringify(state)}${scope === undefined ? '' : `,"scope":"${scope}"`}`;
+function putChange({ state, stateJson, scope }: SectionChanged): void {
+  put(',"state":');
+  put(stateJson ?? JSON.stringify(state));
+  if (scope !== undefined) putMember('scope', scope);
+}
+
+/** @param value any text */
+function putMember(name: string, value: string): void {
+  put(`,"${name}":`);
+  put(JSON.stringify(value));
 }
 
 /** `{"schema","$causationId","$correlationId","source":{…},"fingerprint","messageId"?,"traceparent"?}` */
-export function encodeMetadata(origin: Origin): string {
-  const { source } = origin;
-  const messageId = origin.messageId === undefined ? '' : `,"messageId":${JSON.stringify(origin.messageId)}`;
-  const trace =
-    origin.traceparent === undefined ? '' : `,"traceparent":${JSON.stringify(origin.traceparent)}`;
-  const correlation =
-    origin.correlationId === undefined ? `"${origin.commandId}"` : JSON.stringify(origin.correlationId);
-  return `{"schema":${SCHEMA_VERSION},"$causationId":"${origin.commandId}","$correlationId":${correlation},"source":{"topic":${JSON.stringify(source.topic)},"partition":${source.partition},"offset":${source.offset},"timestamp":${source.timestamp},"log":${JSON.stringify(source.log)}},"fingerprint":"${origin.fingerprint}"${messageId}${trace}}`;
+export function encodeMetadata(origin: Origin): Buffer {
+  const { source, commandId, correlationId, messageId, traceparent } = origin;
+  begin();
+  put(METADATA_START);
+  put('"$causationId":"');
+  put(commandId);
+  put('"');
+  putMember('$correlationId', correlationId ?? commandId);
+  put(',"source":{"topic":');
+  put(JSON.stringify(source.topic));
+  put(`,"partition":${source.partition},"offset":${source.offset},"timestamp":${source.timestamp}`);
+  putMember('log', source.log);
+  put('},"fingerprint":"');
+  put(origin.fingerprint);
+  put('"');
+  if (messageId !== undefined) putMember('messageId', messageId);
+  if (traceparent !== undefined) putMember('traceparent', traceparent);
+  put('}');
+  return endBytes();
 }
 
 /** An event as it was stored, its JSON parsed. */
@@ -72,9 +100,6 @@ export function decodeStored(type: string, data: JsonValue, metadata: JsonValue)
   }
   return { event: eventOf(type, data), origin: originOf(metadata, type) };
 }
-
-/** What the metadata of an event of this schema begins with, as {@link encodeMetadata} writes it. */
-export const METADATA_START = `{"schema":${SCHEMA_VERSION},`;
 
 /**
  * Reads a stored event of this version's schema without its origin, for who only folds states.

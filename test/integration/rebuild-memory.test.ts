@@ -42,8 +42,8 @@ describe('A rebuild of the read model', () => {
             {
               id,
               type: event.type,
-              data: Buffer.from(encodeData(deviceId, event)),
-              metadata: Buffer.from(encodeMetadata({ commandId: id, fingerprint: '', source })),
+              data: encodeData(deviceId, event),
+              metadata: encodeMetadata({ commandId: id, fingerprint: '', source }),
             },
           ],
         });

@@ -54,8 +54,8 @@ function event(n: number) {
   return {
     id: deriveId(`long-history/${n}`),
     type: 'ReportedStateChanged',
-    data: Buffer.from(encodeData('d1', { type: 'ReportedStateChanged', ...changed, state })),
-    metadata: Buffer.from(encodeMetadata(origin)),
+    data: encodeData('d1', { type: 'ReportedStateChanged', ...changed, state }),
+    metadata: encodeMetadata(origin),
   };
 }
 

@@ -64,9 +64,9 @@ export class Histories {
     if (decision.kind !== 'accepted') return null;
     const first = replica.revision + 1;
     const events = decision.events.map((event, index) => {
-      const data = Buffer.from(encodeData(deviceId, event));
+      const data = encodeData(deviceId, event);
       evolve(replica, event, origin, first + index);
-      return { id: randomUUID(), type: event.type, data, metadata: Buffer.from(encodeMetadata(origin)) };
+      return { id: randomUUID(), type: event.type, data, metadata: encodeMetadata(origin) };
     });
     return { stream: streamOf(deviceId), expectedRevision: first - 1, events };
   }

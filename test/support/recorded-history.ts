@@ -82,8 +82,8 @@ function stored(deviceId: string, event: ReplicaEvent, from: Origin, index: numb
   return {
     id: deriveId(`${deviceId}/${from.source.offset}/${index}`),
     type: event.type,
-    data: Buffer.from(encodeData(deviceId, event)),
-    metadata: Buffer.from(encodeMetadata(from)),
+    data: encodeData(deviceId, event),
+    metadata: encodeMetadata(from),
   };
 }
 

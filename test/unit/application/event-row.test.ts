@@ -25,8 +25,8 @@ function rowOf(event: ReplicaEvent, from: Origin = origin, stream = 'deviceState
     position: 2n ** 62n + 1n,
     recordedAt: 1_777_593_600_003,
     type: event.type,
-    data: Buffer.from(encodeData('a.b', event)),
-    metadata: Buffer.from(encodeMetadata(from)),
+    data: encodeData('a.b', event),
+    metadata: encodeMetadata(from),
   });
 }
 

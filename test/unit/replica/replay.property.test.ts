@@ -16,8 +16,8 @@ const stored = ({ command, events }: Lived) =>
   events.map((event) =>
     decodeStored(
       event.type,
-      JSON.parse(encodeData('d1', event)) as JsonValue,
-      JSON.parse(encodeMetadata(command.origin)) as JsonValue,
+      JSON.parse(encodeData('d1', event).toString()) as JsonValue,
+      JSON.parse(encodeMetadata(command.origin).toString()) as JsonValue,
     ),
   );
 

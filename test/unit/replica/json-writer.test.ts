@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { isObject, type JsonObject, type JsonValue } from '../../../src/replica/json.js';
-import { metadataText } from '../../../src/replica/metadata-text.js';
+import { begin, endBytes, endText, put, putMetadata } from '../../../src/replica/json-writer.js';
 import { type MetaNode } from '../../../src/replica/replica.js';
 
 /** The same by way of an object. */
@@ -14,7 +14,13 @@ function expected(value: JsonValue, meta: MetaNode): JsonValue {
   return Object.fromEntries(entries);
 }
 
-describe('Metadata as text', () => {
+function metadataText(value: JsonValue, meta: MetaNode): string {
+  begin();
+  putMetadata(value, meta);
+  return endText();
+}
+
+describe('Metadata', () => {
   const values = fc.object({
     key: fc.oneof(fc.string(), fc.string({ unit: 'binary' })).filter((key) => key !== '__proto__'),
     values: [fc.string(), fc.integer(), fc.boolean(), fc.constant(null)],
@@ -57,5 +63,32 @@ describe('Metadata as text', () => {
     };
     expect(metadataText(value, 1_700_000_000_000)).toBe(JSON.stringify(expected(value, 1_700_000_000_000)));
     expect(metadataText({ a: 1 }, 7)).toBe('{"a":{"timestamp":7}}');
+  });
+});
+
+describe('A text put together', () => {
+  const pieces = fc.array(fc.oneof(fc.string(), fc.string({ unit: 'binary', maxLength: 200 })));
+
+  it('is its pieces, as a text and in UTF-8', () => {
+    fc.assert(
+      fc.property(pieces, (texts) => {
+        begin();
+        for (const text of texts) put(text);
+        expect(endBytes()).toStrictEqual(Buffer.from(endText()));
+        // A half of a pair of surrogates has no bytes in UTF-8, and JSON.stringify gives none.
+        expect(endText()).toBe(texts.map((text) => text.toWellFormed()).join(''));
+      }),
+    );
+  });
+
+  it('begins anew after one that is as long as it likes, and keeps none of it', () => {
+    const long = 'ü'.repeat(1_000_000);
+    begin();
+    put(long);
+    const bytes = endBytes();
+    begin();
+    put('{}');
+    expect(endText()).toBe('{}');
+    expect(bytes.toString()).toBe(long);
   });
 });

@@ -1,17 +1,22 @@
 /**
- * Metadata as JSON text. With 27 bytes for each leaf it is most of what goes out, so it is put together in bytes: a text
- * that grows piece by piece costs V8 several times as much, when it is made and again when it is first read.
+ * JSON texts put together in bytes. A text that grows piece by piece costs V8 several times as much: when it is made, and
+ * again when it is first read, which copies all of its pieces. One text is written at a time: `begin`, what it
+ * consists of, and `endText` or `endBytes`.
  */
 import { type JsonObject, type JsonValue } from './json.js';
 import { type MetaNode } from './replica.js';
 
-const FIRST_BYTES = 16 * 1024;
+const FIRST_BYTES = 64 * 1024;
+/** What is kept for the next text; a larger one gets room of its own. */
+const MAX_KEPT_BYTES = 1024 * 1024;
+/** Up to this length a text is copied here: a call out of JavaScript costs more than that. */
+const SHORT_LENGTH = 48;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 
-/** What is being written: one text at a time, and none is begun before the last one is done. */
+/** What is being written. */
 let bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
 let end = 0;
 let isAscii = true;
@@ -20,12 +25,49 @@ let isAscii = true;
 let leafTime = NaN;
 let leafText = Buffer.alloc(0);
 
-/** The metadata of those paths that `value` has: in the value's own shape, with its time at each leaf. */
-export function metadataText(value: JsonValue, meta: MetaNode): string {
+/** Begins a text; what was not ended is forgotten. */
+export function begin(): void {
   end = 0;
   isAscii = true;
+  if (bytes.length > MAX_KEPT_BYTES) bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+}
+
+/** Adds JSON as it is. */
+export function put(text: string): void {
+  makeRoom(3 * text.length);
+  if (text.length <= SHORT_LENGTH && putShort(text)) return;
+  const count = bytes.write(text, end);
+  // No other character takes one byte for each of its units.
+  if (count !== text.length) isAscii = false;
+  end += count;
+}
+
+/** Adds the metadata of those paths that `value` has: in the value's own shape, with its time at each leaf. */
+export function putMetadata(value: JsonValue, meta: MetaNode): void {
   write(value, meta);
+}
+
+/** The text that was written since `begin`. */
+export function endText(): string {
   return bytes.toString(isAscii ? 'latin1' : 'utf8', 0, end);
+}
+
+/** As {@link endText}, in UTF-8, in a buffer of its own. */
+export function endBytes(): Buffer {
+  const copy = Buffer.allocUnsafe(end);
+  bytes.copy(copy, 0, 0, end);
+  return copy;
+}
+
+/** @returns false: it has other characters than those of ASCII, and nothing was added */
+function putShort(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return false;
+    bytes[end + i] = code;
+  }
+  end += text.length;
+  return true;
 }
 
 function write(value: JsonValue, meta: MetaNode): void {
@@ -77,19 +119,13 @@ function writeKey(before: number, key: string): void {
     const code = key.charCodeAt(i);
     if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) {
       end = start + 1;
-      writeText(`${JSON.stringify(key)}:`);
+      put(`${JSON.stringify(key)}:`);
       return;
     }
     bytes[end++] = code;
   }
   bytes[end++] = QUOTE;
   bytes[end++] = COLON;
-}
-
-function writeText(text: string): void {
-  makeRoom(3 * text.length);
-  isAscii = false;
-  end += bytes.write(text, end);
 }
 
 function writeLeaf(time: number): void {
