@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { type Refusal } from '../replica/commands.js';
 import { type RequestedState, type SectionTexts } from '../replica/commands.js';
 import { isObject, type JsonObject, type JsonValue, own } from '../replica/json.js';
@@ -88,13 +88,15 @@ function parse(bytes: Uint8Array, limits: Limits): Parsed | { refusal: Refusal }
     const message = `The request is ${bytes.length} bytes; maximum is ${limits.maxRequestBytes}`;
     return { refusal: { code: 413, message } };
   }
-  if (!isUtf8(bytes)) return { refusal: { code: 415, message: 'The request is not UTF-8' } };
+  const isPlain = isAscii(bytes);
+  if (!isPlain && !isUtf8(bytes)) return { refusal: { code: 415, message: 'The request is not UTF-8' } };
   const scan = scanJson(bytes);
   // Before it is parsed: JSON.parse takes any depth, and what walks the result afterwards is recursive.
   if (scan.depth > limits.maxDepth + LEVELS_ABOVE_SECTION) {
     return bad(`JSON contains too many levels of nesting; maximum is ${limits.maxDepth}`);
   }
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const text = buffer.toString(isPlain ? 'latin1' : 'utf8');
   let root: JsonValue;
   try {
     root = JSON.parse(text) as JsonValue;

@@ -7,7 +7,7 @@ export interface RequestedState {
   readonly desired?: JsonObject | null;
 }
 
-/** Sections as `JSON.stringify` writes them. */
+/** Sections as `JSON.stringify` writes them, in ASCII alone: a byte for each character. */
 export interface SectionTexts {
   reported?: string;
   desired?: string;

@@ -116,8 +116,10 @@ function decideUpdate(
     reported: command.texts?.reported ?? textOf(reported),
     desired: command.texts?.desired ?? textOf(desired),
   };
-
-  const bytesAtMost = replica.bytesAtMost + mostBytes(texts.reported) + mostBytes(texts.desired);
+  const bytesAtMost =
+    replica.bytesAtMost +
+    mostBytes(texts.reported, command.texts?.reported) +
+    mostBytes(texts.desired, command.texts?.desired);
   let sizes: Sizes = { bytesAtMost };
   // Far from the limit a bound on the size will do; near it, it is counted and kept exactly.
   if (bytesAtMost > options.limits.maxStateBytes / 2) {
@@ -152,9 +154,13 @@ function textOf(section: JsonObject | null | undefined): string | undefined {
   return section === undefined ? undefined : JSON.stringify(section);
 }
 
-/** A merge adds no more than the patch has, and no character of JSON takes more than three bytes for each of its units. */
-function mostBytes(text: string | undefined): number {
-  return text === undefined ? 0 : 3 * text.length;
+/**
+ * A merge adds no more than the patch has. No character of JSON takes more than three bytes for each of its units; in a
+ * text that was taken from the request each is one byte.
+ */
+function mostBytes(text: string | undefined, taken: string | undefined): number {
+  if (text === undefined) return 0;
+  return taken === undefined ? 3 * text.length : text.length;
 }
 
 /**

@@ -3,6 +3,7 @@
  * again when it is first read, which copies all of its pieces. One text is written at a time: `begin`, what it
  * consists of, and `endText` or `endBytes`.
  */
+import { endianness } from 'node:os';
 import { type JsonObject, type JsonValue } from './json.js';
 import { type MetaNode } from './replica.js';
 
@@ -15,21 +16,24 @@ const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
+const IS_LITTLE_ENDIAN = endianness() === 'LE';
 
 /** What is being written. */
-let bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+let bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+let view = viewOf(bytes);
 let end = 0;
 let isAscii = true;
 
-/** One leaf's metadata; most leaves of a text have the same. */
+/** One leaf's metadata; most leaves of a text have the same. In words, of which the last may be longer than the text. */
 let leafTime = NaN;
-let leafText = Buffer.alloc(0);
+let leafBytes = 0;
+let leafWords = new Int32Array(0);
 
 /** Begins a text; what was not ended is forgotten. */
 export function begin(): void {
   end = 0;
   isAscii = true;
-  if (bytes.length > MAX_KEPT_BYTES) bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  if (bytes.length > MAX_KEPT_BYTES) takeBuffer(Buffer.allocUnsafeSlow(FIRST_BYTES));
 }
 
 /** Adds JSON as it is. */
@@ -130,16 +134,30 @@ function writeKey(before: number, key: string): void {
 
 function writeLeaf(time: number): void {
   if (time !== leafTime) {
+    const text = Buffer.from(`{"timestamp":${time}}`);
     leafTime = time;
-    leafText = Buffer.from(`{"timestamp":${time}}`);
+    leafBytes = text.length;
+    leafWords = new Int32Array(Math.ceil(text.length / 4));
+    new Uint8Array(leafWords.buffer).set(text);
   }
-  makeRoom(leafText.length);
-  for (let i = 0; i < leafText.length; i++) bytes[end++] = leafText[i] as number;
+  makeRoom(4 * leafWords.length);
+  for (let i = 0; i < leafWords.length; i++)
+    view.setInt32(end + 4 * i, leafWords[i] as number, IS_LITTLE_ENDIAN);
+  end += leafBytes;
 }
 
 function makeRoom(count: number): void {
   if (end + count <= bytes.length) return;
   const larger = Buffer.allocUnsafeSlow(2 * (end + count));
   bytes.copy(larger, 0, 0, end);
-  bytes = larger;
+  takeBuffer(larger);
+}
+
+function takeBuffer(buffer: Buffer): void {
+  bytes = buffer;
+  view = viewOf(buffer);
+}
+
+function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, length);
 }
