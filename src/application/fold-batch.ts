@@ -46,8 +46,11 @@ const WEIGH_AGAIN_BYTES = 2048;
 interface Held {
   readonly view: DeviceView;
   counted: number;
+  /** False: instead of it `counted` is what all its events took, which is not less. */
+  isCounted: boolean;
   /** Bytes of events until they are counted again. */
   untilCount: number;
+  isUnwritten: boolean;
 }
 
 /**
@@ -58,7 +61,7 @@ interface Held {
 export class BatchFolder {
   /** Views that are as their rows are, by stream: events name it, and most of them by the same string. */
   private readonly cache: LRUCache<string, Held>;
-  private readonly unwritten = new Set<Held>();
+  private unwritten: Held[] = [];
   /** Those that are unwritten, and what the chunk in hand needs, by stream. */
   private readonly held = new Map<string, Held>();
   private settled: Settled[] = [];
@@ -81,12 +84,11 @@ export class BatchFolder {
 
   /** Throws `ReadModelError`; {@link UnreadableRowError}. */
   async fold(items: readonly Item[]): Promise<void> {
-    await this.holdAllOf(items);
+    const all = await this.holdAllOf(items);
     const unchanged = new Set<Held>();
     const pacer = new Pacer();
-    for (const item of items) {
-      const stream = streamOfItem(item);
-      const held = stream === null ? undefined : this.held.get(stream);
+    for (const [index, item] of items.entries()) {
+      const held = all[index];
       if (held === undefined) {
         if ('damaged' in item) this.broke(null, item.damaged.reason);
         continue;
@@ -100,7 +102,7 @@ export class BatchFolder {
     }
     // They are as their rows are, and would only take room.
     for (const held of unchanged) {
-      if (!this.unwritten.has(held)) this.held.delete(streamOf(held.view.replica.deviceId));
+      if (!held.isUnwritten) this.held.delete(streamOf(held.view.replica.deviceId));
     }
   }
 
@@ -109,13 +111,14 @@ export class BatchFolder {
     const pacer = new Pacer();
     const rows: DeviceRow[] = [];
     for (const held of this.unwritten) {
+      held.isUnwritten = false;
       const row = rowOfView(held.view);
       rows.push(row);
       this.cache.set(streamOf(row.deviceId), held, { size: memoryOf(held) });
       if (pacer.isDue) await pacer.pause();
     }
     const { settled } = this;
-    this.unwritten.clear();
+    this.unwritten = [];
     this.held.clear();
     this.bytes = 0;
     this.settled = [];
@@ -124,41 +127,52 @@ export class BatchFolder {
 
   /** States seldom grow for long, and to count them each time would cost as much as to fold the event. */
   private weigh(held: Held, eventBytes: number): void {
-    const isNew = !this.unwritten.has(held);
-    if (isNew) {
-      this.unwritten.add(held);
+    if (!held.isUnwritten) {
+      held.isUnwritten = true;
+      this.unwritten.push(held);
       this.bytes += memoryOf(held);
     }
     held.untilCount -= eventBytes;
-    if (held.untilCount > 0) return;
+    if (held.untilCount > 0 && held.isCounted) return;
     const before = held.counted;
     this.bytes -= memoryOf(held);
-    held.counted = sectionBytes(held.view);
+    held.isCounted = held.untilCount <= 0;
+    held.counted = held.isCounted ? sectionBytes(held.view) : held.counted + eventBytes;
+    this.bytes += memoryOf(held);
+    if (!held.isCounted) return;
     const isSteady = held.counted <= before * 1.2;
     held.untilCount = isSteady ? 4 * Math.max(WEIGH_AGAIN_BYTES, held.counted) : WEIGH_AGAIN_BYTES;
-    this.bytes += memoryOf(held);
   }
 
-  private async holdAllOf(items: readonly Item[]): Promise<void> {
+  /** The views of the items, at their places; undefined where an item is no device's. */
+  private async holdAllOf(items: readonly Item[]): Promise<(Held | undefined)[]> {
     const missing = new Map<string, string>();
-    for (const item of items) {
+    const all = items.map((item) => {
       const stream = streamOfItem(item);
-      if (stream === null || this.held.has(stream) || missing.has(stream)) continue;
-      const deviceId = deviceOf(stream);
-      if (deviceId === null) continue;
+      if (stream === null) return undefined;
+      const held = this.held.get(stream);
+      if (held !== undefined || missing.has(stream)) return held;
       const cached = this.cache.get(stream);
-      if (cached === undefined) missing.set(stream, deviceId);
-      else this.held.set(stream, cached);
-    }
-    if (missing.size === 0) return;
+      const deviceId = deviceOf(stream);
+      if (cached !== undefined) this.held.set(stream, cached);
+      else if (deviceId !== null) missing.set(stream, deviceId);
+      return cached;
+    });
+    if (missing.size === 0) return all;
     for (const row of await this.model.load(this.generation, [...missing.values()])) {
       const view = viewOfRow(row);
       if (view === null) throw new UnreadableRowError(row.deviceId);
       this.held.set(streamOf(row.deviceId), hold(view));
     }
     for (const [stream, deviceId] of missing) {
-      if (!this.held.has(stream)) this.held.set(stream, hold(emptyView(deviceId)));
+      if (!this.held.has(stream)) this.held.set(stream, holdNew(deviceId));
     }
+    return all.map((held, index) => held ?? this.heldOf(items[index] as Item));
+  }
+
+  private heldOf(item: Item): Held | undefined {
+    const stream = streamOfItem(item);
+    return stream === null ? undefined : this.held.get(stream);
   }
 
   /** True where the view is another now. */
@@ -190,7 +204,13 @@ export class BatchFolder {
 }
 
 function hold(view: DeviceView): Held {
-  return { view, counted: sectionBytes(view), untilCount: 0 };
+  return { view, counted: sectionBytes(view), isCounted: true, untilCount: 0, isUnwritten: false };
+}
+
+/** Not counted for as long as its events tell well enough what it takes. */
+function holdNew(deviceId: string): Held {
+  const view = emptyView(deviceId);
+  return { view, counted: 0, isCounted: false, untilCount: WEIGH_AGAIN_BYTES, isUnwritten: false };
 }
 
 function memoryOf({ counted }: Held): number {

@@ -137,15 +137,15 @@ function closeReached(
   delta: JsonObject | undefined,
   closing: Closing,
 ): void {
-  for (const key of Object.keys(patch)) {
-    const node = own(leaves, key);
-    if (node === undefined) continue;
+  for (const key in leaves) {
+    const inner = own(patch, key);
+    if (inner === undefined) continue;
+    const node = leaves[key] as number | OpenLeaves;
     const outstanding = delta && own(delta, key);
     if (outstanding === undefined) {
       closeNode(node, 'reached', closing);
       delete leaves[key];
     } else if (typeof node === 'object') {
-      const inner = patch[key] as JsonValue;
       // Where it is no object, what is wanted in it is as far from being reported as it was.
       if (!isObject(inner)) continue;
       closeReached(node, inner, isObject(outstanding) ? outstanding : undefined, closing);

@@ -31,10 +31,13 @@ export function merge(
     // Stryker disable next-line ConditionalExpression,BlockStatement: as below, only sooner
     if (typeof next !== 'object') {
       meta[key] = timestamp;
-      // Nothing that an object has by its prototype is a scalar.
-      if (target[key] === next) continue;
+      // Where nobody asks what changed, to look costs as much as to set. Nothing that an object has by its prototype is
+      // a scalar.
+      if (change !== null) {
+        if (target[key] === next) continue;
+        change[key] = next;
+      }
       target[key] = next;
-      if (change) change[key] = next;
       continue;
     }
     const previous = own(target, key);

@@ -47,6 +47,16 @@ const sql =
     db.close();
   };
 
+/** As one bit of a row's header does it: a table that is not STRICT any more takes what it is given. */
+const untyped = (column: string, value: string) => (path: string) => {
+  const db = new Database(path);
+  db.unsafeMode();
+  db.exec(`PRAGMA writable_schema = ON;
+    UPDATE sqlite_schema SET sql = replace(replace(sql, 'STRICT', ''), ' NOT NULL', '')`);
+  db.close();
+  sql(`UPDATE events SET ${column} = ${value} WHERE revision = 3`)(path);
+};
+
 const flipBit = (needle: string) => (path: string) => {
   const bytes = readFileSync(path);
   const at = bytes.indexOf(needle);
@@ -103,6 +113,9 @@ describe('a damaged event', () => {
     ['the length of its id', sql(`UPDATE events SET event_id = x'00' WHERE revision = 3`)],
     ['its time', sql('UPDATE events SET recorded_at = recorded_at + 1 WHERE revision = 3')],
     ['its place in the log', sql('UPDATE events SET position = 100 WHERE revision = 3')],
+    ['its data, nothing now', untyped('data', 'NULL')],
+    ['its metadata, a number now', untyped('metadata', '1')],
+    ['its time, nothing now', untyped('recorded_at', 'NULL')],
     ['its loss', sql('DELETE FROM events WHERE revision = 3')],
   ])('is not served, and named: %s', async (_, damage) => {
     const store = await openDamaged(damage);
@@ -116,6 +129,19 @@ describe('a damaged event', () => {
     // The other streams have not suffered.
     expect(await collect(store.readStream('t'))).toHaveLength(1);
   });
+
+  it.each(['event_id', 'data', 'metadata'])(
+    'is served as it was or not at all where its %s is a text of the same bytes',
+    async (column) => {
+      const store = await openDamaged(untyped(column, `CAST(${column} AS TEXT)`));
+      expect((await readUntilError(store.readStream('s')))[1]).toMatchObject({ code: 'corrupt' });
+      expect((await readUntilError(store.readAll()))[1]).toMatchObject({ code: 'corrupt' });
+      // As text its bytes are what its checksum says.
+      const pages = [];
+      for await (const page of store.readPages()) pages.push(...page);
+      expect(pages).toHaveLength(7);
+    },
+  );
 
   it('ends a read of the log and a subscription in front of it', async () => {
     const store = await openDamaged(flipBit('needle-3'));

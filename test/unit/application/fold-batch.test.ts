@@ -41,6 +41,24 @@ it.each([
   expect(folder.unwrittenBytes - before).toBeGreaterThan(events * bytesEach);
 });
 
+it('takes a small new device for no more than what its events hold', async () => {
+  const folder = folderOf();
+  await folder.fold([deviceOf('small')('ReportedStateChanged', { text: 'x'.repeat(200) })]);
+  const before = folder.unwrittenBytes;
+  await folder.fold([deviceOf('other')('ReportedStateChanged', { text: 'x'.repeat(200) })]);
+  const bytes = folder.unwrittenBytes - before;
+  expect(bytes).toBe(before);
+  expect(bytes).toBeGreaterThan(6 * 200);
+  expect(bytes).toBeLessThan(6 * 300 + 1000);
+});
+
+it('counts what a new device holds once its events have told enough', async () => {
+  const folder = folderOf();
+  const next = deviceOf('same');
+  await folder.fold(Array.from({ length: 100 }, (_, n) => next('ReportedStateChanged', { n })));
+  expect(folder.unwrittenBytes).toBeLessThan(1000);
+});
+
 it('weighs the desired changes that are settled, too, until they are taken', async () => {
   const folder = folderOf();
   const next = deviceOf('settles');

@@ -12,7 +12,7 @@ import { checkCount } from '../append-rules.js';
 import { closedError } from '../errors.js';
 import { type LogSignal, subscribeToLog } from '../subscription.js';
 import { toEventStoreError } from './errors.js';
-import { corruptEvent, isIntact, toRecordedEvent, type EventRow, type TextRow } from './event-codec.js';
+import { corruptEvent, readText, toRecordedEvent, type EventRow, type TextRow } from './event-codec.js';
 import { SqliteReader, type LogRow } from './reader.js';
 
 /** Streams whose names are kept: some 100 bytes each. */
@@ -118,9 +118,11 @@ export class SqliteLog {
   }
 
   private entryOf(row: TextRow): LogEntry {
-    const [position, streamId, revision, , type, recordedAt, , , data, metadata] = row;
+    const [position, streamId, revision, type, recordedAt] = row;
     const stream = this.nameOf(streamId);
-    if (stream !== undefined && isIntact(row)) {
+    const texts = readText(row);
+    if (stream !== undefined && texts !== null) {
+      const [data, metadata] = texts;
       return { stream, revision, type, recordedAt, position: BigInt(position), data, metadata };
     }
     // What is wrong with it, and what bytes that are no UTF-8 are taken for, is the same as in any other read.

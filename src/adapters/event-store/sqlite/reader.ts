@@ -79,7 +79,7 @@ export class SqliteReader {
     const count = Math.max(1, Math.min(PAGE_COUNT, Math.floor(PAGE_BYTES / this.rowBytes)));
     const page = this.logText.all(beyond, bound, count);
     let bytes = 0;
-    for (const row of page) bytes += row[8].length + row[9].length;
+    for (const row of page) bytes += row[6] + row[7];
     if (page.length > 0) this.rowBytes = Math.max(1, bytes / page.length);
     return page;
   }
@@ -90,7 +90,9 @@ function take<Row extends EventRow | LogRow>(rows: IterableIterator<Row>): Row[]
   let bytes = 0;
   for (const row of rows) {
     page.push(row);
-    bytes += row[7].length + row[8].length;
+    // Not there where the row is damaged.
+    bytes += (row[7] as Buffer | null)?.length ?? 0;
+    bytes += (row[8] as Buffer | null)?.length ?? 0;
     if (bytes >= PAGE_BYTES) break;
   }
   return page;
