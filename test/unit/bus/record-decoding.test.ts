@@ -8,6 +8,7 @@ import {
   decodeBatches,
   FetchBudget,
   type BatchDoubt,
+  type DecodedRecord,
   UNREADABLE_BATCH,
   UNREADABLE_RECORD,
 } from '../../../src/adapters/bus/kafka/record-batch-decoder.js';
@@ -69,8 +70,14 @@ describe('The decoder of record batches', () => {
       fc.asyncProperty(records, fc.nat(2 ** 40), async (all, base) => {
         const batch = await encoded(all, base);
         const { records: expected } = await decodeAsKafkajs(new Decoder(batch));
-        const without = (each: object): object => ({ ...each, batchContext: undefined });
-        expect((await decodeBatches(batch)).map(without)).toEqual(expected.map(without));
+        const decoded = await decodeBatches(batch);
+        // Its members may be made when they are asked for; kafkajs knows the batch's context elsewhere.
+        const members = Object.keys(expected[0] ?? {}).filter((name) => name !== 'batchContext');
+        const shown = decoded.map((each) =>
+          Object.fromEntries(members.map((name) => [name, each[name as keyof DecodedRecord]])),
+        );
+        expect(shown).toEqual(expected.map((each) => ({ ...each, batchContext: undefined })));
+        expect(decoded.map(({ time }) => String(time))).toEqual(decoded.map(({ timestamp }) => timestamp));
       }),
     );
   });

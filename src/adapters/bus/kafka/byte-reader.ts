@@ -1,7 +1,7 @@
 /** Reads Kafka's primitive types from a buffer. Throws a RangeError beyond the end. */
 export class ByteReader {
   constructor(
-    private readonly buffer: Buffer,
+    readonly buffer: Buffer,
     private at = 0,
   ) {}
 
@@ -13,6 +13,11 @@ export class ByteReader {
   goTo(at: number): void {
     if (!(at >= this.at && at <= this.buffer.length)) throw new RangeError('Not where it should end');
     this.at = at;
+  }
+
+  /** Leaves out so many bytes; none for a negative length. */
+  skip(length: number): void {
+    if (length > 0) this.goTo(this.at + length);
   }
 
   int8(): number {

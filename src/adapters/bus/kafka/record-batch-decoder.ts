@@ -13,6 +13,8 @@ export interface DecodedRecord {
   readonly magicByte: number;
   readonly attributes: number;
   readonly timestamp: string;
+  /** The same as a number. */
+  readonly time: number;
   readonly offset: string;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
@@ -20,6 +22,63 @@ export interface DecodedRecord {
   readonly isControlRecord: boolean;
   /** What kafkajs looks at to leave aborted transactions out. */
   readonly batchContext: { readonly producerId: string; readonly inTransaction: boolean };
+}
+
+/** What the records of one batch have in common. */
+interface FetchedBatch {
+  readonly isControl: boolean;
+  readonly context: DecodedRecord['batchContext'];
+}
+
+/**
+ * Makes its key and value when it is asked for them: an answer has thousands of records, and what waits for its turn is
+ * copied whenever garbage is collected.
+ */
+class FetchedRecord implements DecodedRecord {
+  constructor(
+    private readonly bytes: Buffer,
+    private readonly keyAt: number,
+    /** Negative: null. */
+    private readonly keyLength: number,
+    private readonly valueAt: number,
+    private readonly valueLength: number,
+    readonly headers: RecordHeaders,
+    readonly offset: string,
+    readonly time: number,
+    private readonly batch: FetchedBatch,
+  ) {}
+
+  get magicByte(): number {
+    return MAGIC;
+  }
+
+  get attributes(): number {
+    return 0;
+  }
+
+  get timestamp(): string {
+    return String(this.time);
+  }
+
+  get key(): Buffer | null {
+    return this.part(this.keyAt, this.keyLength);
+  }
+
+  get value(): Buffer | null {
+    return this.part(this.valueAt, this.valueLength);
+  }
+
+  get isControlRecord(): boolean {
+    return this.batch.isControl;
+  }
+
+  get batchContext(): DecodedRecord['batchContext'] {
+    return this.batch.context;
+  }
+
+  private part(at: number, length: number): Buffer | null {
+    return length < 0 ? null : this.bytes.subarray(at, at + length);
+  }
 }
 
 /** The header of a record that stands for a batch that cannot be read; its value says why. */
@@ -160,12 +219,12 @@ function lastOffsetOf(batch: Buffer, isIntact: boolean, rest: Buffer): number {
 }
 
 async function decodeBatch(
-  batch: Buffer,
+  bytes: Buffer,
   from: number,
   budget: FetchBudget,
   into: DecodedRecord[],
 ): Promise<void> {
-  const reader = new ByteReader(batch);
+  const reader = new ByteReader(bytes);
   const baseOffset = reader.int64();
   reader.bytes(ATTRIBUTES_AT - BATCH_LENGTH_AT); // length, leader's epoch, magic, checksum
   const attributes = reader.int16();
@@ -176,9 +235,11 @@ async function decodeBatch(
   reader.bytes(2 + 4); // producer's epoch, sequence
   const count = reader.int32();
 
-  const isControlRecord = (attributes & CONTROL) !== 0;
-  const batchContext = { producerId, inTransaction: (attributes & TRANSACTIONAL) !== 0 };
-  const records = new ByteReader(await recordsOf(batch, attributes & CODEC_MASK, budget));
+  const batch = {
+    isControl: (attributes & CONTROL) !== 0,
+    context: { producerId, inTransaction: (attributes & TRANSACTIONAL) !== 0 },
+  };
+  const records = new ByteReader(await recordsOf(bytes, attributes & CODEC_MASK, budget));
   for (let left = count; left > 0; left--) {
     if (left % 64 === 0 && budget.pacer.isDue) await budget.pacer.pause();
     const length = records.varint();
@@ -189,20 +250,26 @@ async function decodeBatch(
     const offset = baseOffset + records.varint();
     if (offset >= from) {
       if (!budget.takeRecord()) return;
-      const key = records.bytes(records.varint());
-      const value = records.bytes(records.varint());
+      const keyLength = records.varint();
+      const keyAt = records.position;
+      records.skip(keyLength);
+      const valueLength = records.varint();
+      const valueAt = records.position;
+      records.skip(valueLength);
       const headers = decodeHeaders(records);
-      into.push({
-        magicByte: MAGIC,
-        attributes: 0,
-        timestamp: String(time),
-        offset: String(offset),
-        key: headers === null ? null : key,
-        value,
-        headers: headers ?? { [UNREADABLE_RECORD]: TOO_MANY_HEADERS },
-        isControlRecord,
-        batchContext,
-      });
+      into.push(
+        new FetchedRecord(
+          records.buffer,
+          keyAt,
+          headers === null ? -1 : keyLength,
+          valueAt,
+          valueLength,
+          headers ?? { [UNREADABLE_RECORD]: TOO_MANY_HEADERS },
+          String(offset),
+          time,
+          batch,
+        ),
+      );
     }
     records.goTo(end);
   }
@@ -216,6 +283,8 @@ async function recordsOf(batch: Buffer, codec: number, budget: FetchBudget): Pro
   return unfolded;
 }
 
+/** Most records have none. */
+const NO_HEADERS: RecordHeaders = Object.freeze({});
 const TOO_MANY_HEADERS = Buffer.from(`More than ${MAX_HEADER_COUNT} headers`);
 
 /**
@@ -223,9 +292,10 @@ const TOO_MANY_HEADERS = Buffer.from(`More than ${MAX_HEADER_COUNT} headers`);
  * are not read.
  */
 function decodeHeaders(records: ByteReader): RecordHeaders | null {
-  const headers: RecordHeaders = {};
   const count = records.varint();
+  if (count === 0) return NO_HEADERS;
   if (count > MAX_HEADER_COUNT) return null;
+  const headers: RecordHeaders = {};
   for (let left = count; left > 0; left--) {
     const nameBytes = records.bytes(records.varint());
     const value = records.bytes(records.varint());
@@ -241,10 +311,12 @@ function decodeHeaders(records: ByteReader): RecordHeaders | null {
 
 function unreadable(batch: Buffer, lastOffset: number, error: unknown): DecodedRecord {
   const reason = error instanceof Error ? error.message : String(error);
+  const time = Number(batch.readBigInt64BE(LAST_OFFSET_DELTA_AT + 12));
   return {
     magicByte: MAGIC,
     attributes: 0,
-    timestamp: String(Number(batch.readBigInt64BE(LAST_OFFSET_DELTA_AT + 12))),
+    timestamp: String(time),
+    time,
     offset: String(lastOffset),
     key: null,
     value: batch,
