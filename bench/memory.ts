@@ -1,5 +1,5 @@
 /**
- * npm run bench:memory [-- --rounds 3] [--hot 100000] [--devices 300000] [--json FILE]
+ * npm run bench:memory [-- --rounds 3] [--hot 100000] [--devices 1000000] [--json FILE]
  *
  * What the service holds in memory for each hot device, one whose state of 1 KiB is in its cache as it is by default:
  * what is resident with `--hot` devices less what is resident with 1,000, by their number, in a new process each round.
@@ -28,7 +28,7 @@ const STATE_BYTES = 1024;
 const MIB = 2 ** 20;
 /** For the growth beyond it: what some 35,000 devices fill. */
 const SMALL_CACHE = { CACHE_BYTES: String(64 * MIB) };
-const { rounds, hot, devices, json } = readOptions({ rounds: 3, hot: 100_000, devices: 300_000 });
+const { rounds, hot, devices, json } = readOptions({ rounds: 3, hot: 100_000, devices: 1_000_000 });
 const full = Math.round(devices / 5);
 
 /** In bytes, after full collections. */

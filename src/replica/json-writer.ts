@@ -3,7 +3,6 @@
  * again when it is first read, which copies all of its pieces. One text is written at a time: `begin`, what it
  * consists of, and `endText` or `endBytes`.
  */
-import { endianness } from 'node:os';
 import { type JsonObject, type JsonValue } from './json.js';
 import { type MetaNode } from './replica.js';
 
@@ -16,7 +15,6 @@ const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
-const IS_LITTLE_ENDIAN = endianness() === 'LE';
 
 /** What is being written. */
 let bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
@@ -134,15 +132,15 @@ function writeKey(before: number, key: string): void {
 
 function writeLeaf(time: number): void {
   if (time !== leafTime) {
-    const text = Buffer.from(`{"timestamp":${time}}`);
+    const text = `{"timestamp":${time}}`;
     leafTime = time;
     leafBytes = text.length;
-    leafWords = new Int32Array(Math.ceil(text.length / 4));
-    new Uint8Array(leafWords.buffer).set(text);
+    const words = Buffer.from(text.padEnd(4 * Math.ceil(text.length / 4)));
+    leafWords = Int32Array.from({ length: words.length / 4 }, (_, i) => words.readInt32LE(4 * i));
   }
   makeRoom(4 * leafWords.length);
   for (let i = 0; i < leafWords.length; i++)
-    view.setInt32(end + 4 * i, leafWords[i] as number, IS_LITTLE_ENDIAN);
+    view.setInt32(end + 4 * i, leafWords[i] as number, true);
   end += leafBytes;
 }
 
