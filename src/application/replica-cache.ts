@@ -5,6 +5,8 @@ import { type Replica } from '../replica/replica.js';
 
 /** What a get is answered with, all but the time. */
 export interface Shown {
+  /** The device's stream: a text that is looked up again costs half of one that is put together for it. */
+  readonly stream: string;
   readonly version: number;
   /** Time of the last event, milliseconds since the epoch. */
   readonly timestamp: number;

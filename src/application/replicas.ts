@@ -134,11 +134,17 @@ export class Replicas {
     const kept = this.cache.get(deviceId);
     if (kept === undefined || !kept.replica.exists) return null;
     const { replica } = kept;
-    if (this.store.knownRevision?.(streamOf(deviceId)) !== replica.revision) return null;
+    const stream = kept.shown?.stream ?? streamOf(deviceId);
+    if (this.store.knownRevision?.(stream) !== replica.revision) return null;
     this.hits++;
     if (kept.shown !== null) return kept.shown;
     const { version, timestamp } = replica;
-    const shown = { version, timestamp, head: Buffer.from(getDocumentHead(replica)).toString('latin1') };
+    const shown = {
+      stream,
+      version,
+      timestamp,
+      head: Buffer.from(getDocumentHead(replica)).toString('latin1'),
+    };
     this.cache.show(kept, shown);
     return shown;
   }

@@ -139,8 +139,7 @@ function writeLeaf(time: number): void {
     leafWords = Int32Array.from({ length: words.length / 4 }, (_, i) => words.readInt32LE(4 * i));
   }
   makeRoom(4 * leafWords.length);
-  for (let i = 0; i < leafWords.length; i++)
-    view.setInt32(end + 4 * i, leafWords[i] as number, true);
+  for (let i = 0; i < leafWords.length; i++) view.setInt32(end + 4 * i, leafWords[i] as number, true);
   end += leafBytes;
 }
 

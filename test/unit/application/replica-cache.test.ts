@@ -69,7 +69,7 @@ describe('The cache of replicas', () => {
     const kept = cache.get(idOf(3));
     expect(kept).toEqual({ replica: replicaOf(idOf(3)), shown: null });
     if (kept === undefined) return;
-    const shown = { version: 1, timestamp: 5, head: 'x'.repeat(100) };
+    const shown = { stream: 'deviceState-d', version: 1, timestamp: 5, head: 'x'.repeat(100) };
     cache.show(kept, shown);
     expect(cache.get(idOf(3))).toEqual({ ...kept, shown });
     expect(cache.size.count).toBe(25);

@@ -79,7 +79,9 @@ export class SqliteAppender {
   /** The revision at which a stream stands, {@link NO_STREAM} where it does not exist; null: the file cannot be read. */
   revisionOf(stream: string): number | null {
     try {
-      return this.entryOf(stream)?.revision ?? NO_STREAM;
+      // Asked for each get: which of the streams was used last is told by the appends.
+      const entry = this.entries.peek(stream) ?? this.entryOf(stream);
+      return entry?.revision ?? NO_STREAM;
     } catch {
       // Whoever reads the stream is told what is wrong.
       return null;
