@@ -151,7 +151,9 @@ export class Oracle {
     exact: string,
     before: string | undefined,
   ): void {
-    if (sent.wasUnchanged && this.mayDiffer(sent, this.device(sent.command.key ?? ''))) return;
+    const isRecordedToo = sent.wasUnchanged && this.commitOf(sent) !== undefined;
+    if (isRecordedToo || (sent.wasUnchanged && this.mayDiffer(sent, this.device(sent.command.key ?? ''))))
+      return;
     if (before !== undefined && before !== exact) {
       throw new BrokenPromise(
         'same text',
@@ -174,6 +176,11 @@ export class Oracle {
     const device = this.device(command.key ?? '');
     const commit = this.commitOf(sent);
     if (commit === undefined) return this.checkUnchanged(sent, device, channel, text);
+    if (!this.isAlone(sent) && this.isUnchanged(sent, device, text)) {
+      // It leaves no trace either, and may be told by one that had decided so before another recorded it.
+      sent.wasUnchanged = true;
+      return;
+    }
     const expected = channel.endsWith('.accepted')
       ? commit.accepted
       : channel === 'update.delta'
@@ -214,13 +221,7 @@ export class Oracle {
 
   /** Accepted, and recorded nowhere: there was nothing to record. */
   private checkUnchanged(sent: Sent, device: DeviceOracle, channel: string, text: string): void {
-    const { version } = JSON.parse(text) as { version: number };
-    const isRight = this.window(sent, device).some(
-      (index) =>
-        device.verdictAfter(index, sent.command) === 'unchanged' &&
-        device.shadows[index]?.version === version,
-    );
-    if (!isRight) {
+    if (!this.isUnchanged(sent, device, text)) {
       throw new BrokenPromise(
         'accepted means durable',
         `${channel} of ${sent.id} is told, and nothing is recorded`,
@@ -229,13 +230,27 @@ export class Oracle {
     sent.wasUnchanged = true;
   }
 
+  /** Whether it changed nothing at a time at which it may have been decided, and the answer is of then. */
+  private isUnchanged(sent: Sent, device: DeviceOracle, text: string): boolean {
+    const document = JSON.parse(text) as { version: number } | null;
+    return this.window(sent, device).some(
+      (index) =>
+        device.verdictAfter(index, sent.command) === 'unchanged' &&
+        device.shadows[index]?.version === document?.version,
+    );
+  }
+
+  /** Whether nobody else can have decided it, before or at the same time. */
+  private isAlone(sent: Sent): boolean {
+    return this.rules.instanceCount === 1 && sent.offsets.length < 2;
+  }
+
   private checkRefusal(sent: Sent, text: string): void {
     const { command } = sent;
     const device = this.device(command.key ?? '');
     const { code } = JSON.parse(text) as { code: number };
     // One that is recorded may be refused as well: by a zombie that had decided before, or as one of two records of a request.
-    const isAlone = this.rules.instanceCount === 1 && sent.offsets.length < 2;
-    if (isAlone && this.commitOf(sent)?.sent === sent)
+    if (this.isAlone(sent) && this.commitOf(sent)?.sent === sent)
       throw new BrokenPromise('outputs', `${sent.id} is refused, and was recorded`);
     const window = this.window(sent, device);
     const isRight = window.some((index) => device.verdictAfter(index, command) === code);
