@@ -176,8 +176,8 @@ export class Oracle {
     const device = this.device(command.key ?? '');
     const commit = this.commitOf(sent);
     if (commit === undefined) return this.checkUnchanged(sent, device, channel, text);
-    if (!this.isAlone(sent) && this.isUnchanged(sent, device, text)) {
-      // It leaves no trace either, and may be told by one that had decided so before another recorded it.
+    if (this.rules.hasRivals && this.isUnchanged(sent, device, text)) {
+      // The other group has recorded it, on another state: as with refusals, both are told.
       sent.wasUnchanged = true;
       return;
     }
@@ -240,17 +240,13 @@ export class Oracle {
     );
   }
 
-  /** Whether nobody else can have decided it, before or at the same time. */
-  private isAlone(sent: Sent): boolean {
-    return this.rules.instanceCount === 1 && sent.offsets.length < 2;
-  }
-
   private checkRefusal(sent: Sent, text: string): void {
     const { command } = sent;
     const device = this.device(command.key ?? '');
     const { code } = JSON.parse(text) as { code: number };
     // One that is recorded may be refused as well: by a zombie that had decided before, or as one of two records of a request.
-    if (this.isAlone(sent) && this.commitOf(sent)?.sent === sent)
+    const isAlone = this.rules.instanceCount === 1 && sent.offsets.length < 2;
+    if (isAlone && this.commitOf(sent)?.sent === sent)
       throw new BrokenPromise('outputs', `${sent.id} is refused, and was recorded`);
     const window = this.window(sent, device);
     const isRight = window.some((index) => device.verdictAfter(index, command) === code);
