@@ -46,7 +46,14 @@ export function put(text: string): void {
 
 /** Adds the metadata of those paths that `value` has: in the value's own shape, with its time at each leaf. */
 export function putMetadata(value: JsonValue, meta: MetaNode): void {
-  write(value, meta);
+  if (typeof value !== 'object' || value === null) {
+    // An object's metadata is an object, or one time for all of it; nothing else's is.
+    writeLeaf(meta as number);
+  } else if (Array.isArray(value)) {
+    writeArray(value, meta);
+  } else {
+    writeObject(value, meta);
+  }
 }
 
 /** The text that was written since `begin`. */
@@ -72,22 +79,11 @@ function putShort(text: string): boolean {
   return true;
 }
 
-function write(value: JsonValue, meta: MetaNode): void {
-  if (typeof value !== 'object' || value === null) {
-    // An object's metadata is an object, or one time for all of it; nothing else's is.
-    writeLeaf(meta as number);
-  } else if (Array.isArray(value)) {
-    writeArray(value, meta);
-  } else {
-    writeObject(value, meta);
-  }
-}
-
 function writeObject(value: JsonObject, meta: MetaNode): void {
   let before = 0x7b;
   for (const key in value) {
     writeKey(before, key);
-    write(value[key] as JsonValue, typeof meta === 'number' ? meta : (meta[key] as MetaNode));
+    putMetadata(value[key] as JsonValue, typeof meta === 'number' ? meta : (meta[key] as MetaNode));
     before = COMMA;
   }
   close(before, 0x7b, 0x7d);
@@ -98,7 +94,7 @@ function writeArray(value: readonly JsonValue[], meta: MetaNode): void {
   for (const element of value) {
     makeRoom(1);
     bytes[end++] = before;
-    write(element, meta);
+    putMetadata(element, meta);
     before = COMMA;
   }
   close(before, 0x5b, 0x5d);

@@ -3,12 +3,12 @@ import fc from 'fast-check';
 import { crc32c } from '@node-rs/crc32';
 import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
+import { type DecodedRecord } from '../../../src/adapters/bus/kafka/fetched-record.js';
 import { decodeFetch } from '../../../src/adapters/bus/kafka/fetch-decoder.js';
 import {
   decodeBatches,
   FetchBudget,
   type BatchDoubt,
-  type DecodedRecord,
   UNREADABLE_BATCH,
   UNREADABLE_RECORD,
 } from '../../../src/adapters/bus/kafka/record-batch-decoder.js';

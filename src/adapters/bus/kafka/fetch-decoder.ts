@@ -2,7 +2,8 @@ import { crc32c } from '@node-rs/crc32';
 import { pause } from '../../../application/timing.js';
 import { ByteReader } from './byte-reader.js';
 import { type FetchArguments, fetchDefinition } from './kafkajs-internals.js';
-import { decodeBatches, FetchBudget, isFormatV2, type DecodedRecord } from './record-batch-decoder.js';
+import { type DecodedRecord } from './fetched-record.js';
+import { decodeBatches, FetchBudget, isFormatV2 } from './record-batch-decoder.js';
 import { doubt, trust } from './record-doubts.js';
 
 /*

@@ -80,7 +80,7 @@ export function checksumOf(
 ): number {
   if (eventId !== scratchId) eventId.copy(scratch, 0, 0, NUMBERS_AT);
   numbersTo(scratchView, position, streamId, revision, recordedAt, data.length);
-  return crc32(metadata, crc32(data, crc32(scratch, crc32(type)))) | 0;
+  return crc32(metadata, crc32(data, crc32(scratch, checksumOfType(type)))) | 0;
 }
 
 function numbersTo(
