@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib';
 import kafkajs from 'kafkajs';
 import { MAX_UNFOLDED_BYTES } from '../../src/adapters/bus/kafka/unfolding.js';
 import {
+  type BatchHandler,
   type CommandMessage,
   type OutputMessage,
   type ReplyMessage,
@@ -21,6 +22,7 @@ import { Bench, range, valuesOf } from './kafka-bus.support.js';
 const { prototype: brokerPrototype } = createRequire(import.meta.url)('kafkajs/src/broker') as {
   prototype: {
     syncGroup: (asked: { readonly groupId: string; readonly memberId: string }) => Promise<unknown>;
+    offsetCommit: (asked: { readonly groupId: string }) => Promise<unknown>;
   };
 };
 
@@ -142,6 +144,55 @@ describeWithKafka('The intake of the Kafka bus', (brokers) => {
       brokerPrototype.syncGroup = sync;
     }
     expect(reasons).toContainEqual(expect.stringContaining('Connection lost'));
+  });
+
+  it('has two partitions at work at once, and others while the commits of those are on the way', async () => {
+    const gates = new Map<string, ReturnType<typeof signal>>();
+    const done: string[] = [];
+    let atOnce = 0;
+    let most = 0;
+    const bus = await bench.connected();
+    // One fetch brings all of them.
+    const producer = await bench.producer();
+    const channels = ['update', 'delete'] as const;
+    await producer.sendBatch({
+      topicMessages: channels.map((channel) => ({
+        topic: `${bench.prefix}.${channel}`,
+        messages: [0, 1].map((partition) => ({ key: 'lamp', value: '{}', partition })),
+      })),
+    });
+    const commit = brokerPrototype.offsetCommit;
+    const held = signal();
+    brokerPrototype.offsetCommit = async function (asked) {
+      if (asked.groupId === bench.prefix) await held.promise;
+      return commit.call(this, asked);
+    };
+    try {
+      const handle: BatchHandler = async ({ channel, messages: [first] }) => {
+        const name = `${channel}[${first?.position.partition}]`;
+        const gate = signal();
+        gates.set(name, gate);
+        most = Math.max(most, ++atOnce);
+        await gate.promise;
+        atOnce--;
+        done.push(name);
+      };
+      await bus.consume(new Map(channels.map((channel) => [channel, handle])));
+      for (let count = 0; count < 4; count++) {
+        // The third is not let in before one of the two is done.
+        await until(() => gates.size === Math.min(4, count + 2));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        expect(gates.size).toBe(Math.min(4, count + 2));
+        [...gates.values()][count]?.resolve();
+        await until(() => done.length === count + 1);
+      }
+      expect(most).toBe(2);
+      expect((await bench.committed()).every(({ offset }) => offset === '-1')).toBe(true);
+    } finally {
+      held.resolve();
+      brokerPrototype.offsetCommit = commit;
+    }
+    await until(async () => (await bench.committed()).filter(({ offset }) => offset === '1').length === 2);
   });
 
   it('commits each unit of work, not only the end of what was fetched', async () => {

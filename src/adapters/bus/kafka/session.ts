@@ -4,6 +4,7 @@ import kafkajs, {
   type ConsumerGroupJoinEvent,
   type EachBatchPayload,
 } from 'kafkajs';
+import pLimit from 'p-limit';
 import type { BatchHandler, CommandChannel } from '../../../application/ports/bus.js';
 import { deferred, pause, settlesWithin } from '../../../application/timing.js';
 import { splitIntoUnits } from '../work-units.js';
@@ -21,8 +22,10 @@ import { toCommand } from './commands.js';
 import type { TopicNames } from './topic-names.js';
 
 const METADATA_MAX_AGE_MS = 60_000;
-/** While the outputs and the commit of one partition's batch are on the way, that of another one is decided. */
+/** While the outputs of one partition's unit are on the way, that of another one is decided. */
 const PARTITIONS_AT_ONCE = 2;
+/** Beyond those, since the coordinator takes its time: Kafka 4 gathers commits for 5 ms. */
+const COMMITS_AT_ONCE = 2;
 const WATCH_MS = 5_000;
 const CRASH_FOLLOWS_MS = 2_000;
 /** After how long without an answer the broker counts as away: a fetch, or amid work a heartbeat, is answered sooner. */
@@ -65,6 +68,7 @@ export class Session {
   private placed: Promise<void> = Promise.resolve();
   /** The batches that are being processed. */
   private readonly inHand = new Set<Promise<void>>();
+  private readonly atWork = pLimit(PARTITIONS_AT_ONCE);
   /** Why partitions are held up, by partition. */
   private readonly heldUp = new Map<string, string>();
   private readonly over = new AbortController();
@@ -140,7 +144,10 @@ export class Session {
       () => void pause(CRASH_FOLLOWS_MS, this.over.signal).then(() => this.end('the consumer stopped')),
     );
     consumer.on(consumer.events.FETCH_START, sign);
-    consumer.on(consumer.events.FETCH, sign);
+    consumer.on(consumer.events.FETCH, () => {
+      sign();
+      this.lives.fetched();
+    });
     consumer.on(consumer.events.HEARTBEAT, sign);
     await Promise.all([this.admin.connect(), consumer.connect()]);
     await consumer.subscribe({
@@ -154,7 +161,7 @@ export class Session {
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
-      partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
+      partitionsConsumedConcurrently: PARTITIONS_AT_ONCE + COMMITS_AT_ONCE,
       eachBatch: (payload) => this.onBatch(payload),
     });
   }
@@ -335,7 +342,12 @@ export class Session {
         offset = unit[0].position.offset;
         // Many short units send no sign of life by themselves, and would not hear that the group rebalances.
         await payload.heartbeat();
-        if (!(await deliver(handler, unit, context))) return;
+        const isDone = await this.atWork(async () => {
+          // Since then another partition may have been at work for long.
+          if (this.stopping.signal.aborted || payload.isStale()) return false;
+          return isHeld() && (await this.areLivesCurrent()) && (await deliver(handler, unit, context));
+        });
+        if (!isDone) return;
         const last = unit[unit.length - 1] ?? unit[0];
         const next = last.position.offset + 1;
         await commit(next);

@@ -3,8 +3,8 @@ import type { Positions } from './positions.js';
 import { topicIdOf } from './topic-ids.js';
 
 /**
- * How old the knowledge that the topics are still the same may be when a batch is handed over. A topic is not deleted,
- * made anew and filled past its old end in this time; and it bounds what looking costs when batches are small.
+ * How much older than the fetch of a batch the knowledge may be that the topics are still the same. A topic is not
+ * deleted, made anew and filled past its old end in this time; and it bounds what looking costs when fetches are small.
  */
 const FRESH_MS = 25;
 
@@ -15,6 +15,9 @@ const FRESH_MS = 25;
 export class TopicLives {
   private cluster: Cluster | undefined;
   private checkedMs = 0;
+  private fetches = 0;
+  /** How many fetches had been answered when the topics were last looked at. */
+  private checkedFetches = -1;
 
   constructor(
     private readonly topics: readonly string[],
@@ -26,14 +29,23 @@ export class TopicLives {
     this.cluster = cluster;
   }
 
+  /** A fetch was answered: what came may be of another life than what was looked at. */
+  fetched(): void {
+    this.fetches++;
+  }
+
   /** False when a topic was made anew since its partitions were placed. Rejects when one is missing. */
   async areCurrent(): Promise<boolean> {
     const { cluster } = this;
     const askedMs = Date.now();
+    const { fetches } = this;
     if (cluster === undefined || askedMs - this.checkedMs < FRESH_MS) return true;
+    // A look after the last fetch is good for all that it brought.
+    if (this.checkedFetches === fetches) return true;
     await cluster.refreshMetadata();
     // As old as the question: the answer may have waited for its turn here.
     this.checkedMs = askedMs;
+    this.checkedFetches = fetches;
     return this.topics.every((topic) =>
       this.positions.isSameLife(topic, topicIdOf(cluster.findTopicPartitionMetadata(topic))),
     );
