@@ -214,9 +214,12 @@ export class Oracle {
     device.told.set(key, Math.max(from, commit.index));
   }
 
-  /** Two groups on one store are not kept from it: what one has refused, the other records on another state, and tells. */
-  private isOfRivals({ command, outputs }: Sent): boolean {
-    return this.rules.hasRivals && outputs.has(`${command.channel}.rejected`);
+  /**
+   * Two groups on one store are not kept from it: what one has refused, or found to change nothing, the other records on
+   * another state, and tells.
+   */
+  private isOfRivals({ command, outputs, wasUnchanged }: Sent): boolean {
+    return this.rules.hasRivals && (wasUnchanged || outputs.has(`${command.channel}.rejected`));
   }
 
   /** Accepted, and recorded nowhere: there was nothing to record. */
@@ -306,6 +309,8 @@ export class Oracle {
       if (other.topic !== sent.topic || other.partition !== sent.partition) continue;
       if (this.isOfRivals(other)) continue;
       if ((other.offsets.at(-1) ?? Infinity) < firstOffset) first = Math.max(first, index + 1);
+      // Of two groups on one store one may have recorded later commands before the other comes to this one.
+      else if (this.rules.hasRivals) continue;
       else if ((other.offsets[0] ?? -1) > lastOffset) last = Math.min(last, index);
     }
     return Array.from({ length: Math.max(0, last - first + 1) }, (_, step) => first + step);
