@@ -1,4 +1,4 @@
-import { type IncomingMessage } from 'node:http';
+import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { mayOnDevice } from '../../application/access/rules.js';
 import { type ReadyReading } from '../../application/read-replica.js';
 import { callerOf } from './gate.js';
@@ -42,9 +42,22 @@ export function quickGets(prefix: string, read: (deviceId: string) => ReadyReadi
       'content-length',
       String(bytes.length),
     ]);
-    response.end(bytes, 'latin1');
+    endWith(response, bytes);
     return true;
   };
+}
+
+/**
+ * Ends an answer whose head is written, in one write. Node puts a body into a list of pieces of its own, with an empty one
+ * behind it, and has them gathered for each answer: a tenth of all that it costs.
+ */
+function endWith(response: ServerResponse & { _header?: string | null }, bytes: string): void {
+  if (typeof response._header !== 'string') {
+    response.end(bytes, 'latin1');
+    return;
+  }
+  response._header += bytes;
+  response.end();
 }
 
 /** In the order in which the route sends them. */

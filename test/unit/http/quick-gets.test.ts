@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { quickGets } from '../../../src/adapters/http/quick-gets.js';
 import { type ReadyReading } from '../../../src/application/read-replica.js';
@@ -36,6 +36,33 @@ describe('gets that are answered ahead of the routes', () => {
     expect(answer.replace(/^Date: .*$/m, 'Date')).toBe(
       `HTTP/1.1 200 OK\r\nx-content-type-options: nosniff\r\ncache-control: no-cache\r\netag: "7"\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${length}\r\nDate\r\nConnection: close\r\n\r\n${document}`,
     );
+  });
+
+  it('sends large documents whole, and those of one connection in their order', async () => {
+    const large = `"${'é'.repeat(1_000_000)}"`;
+    read = (deviceId) =>
+      deviceId === 'lamp' ? lamp : { version: 1, bytes: Buffer.from(large).toString('latin1') };
+    const get = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`;
+    const answers = await raw(
+      url,
+      `${get('/state/large')}${get('/elsewhere')}${get('/state/lamp')}GET /state/large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`,
+    );
+    const bodies = answers.split(/HTTP\/1\.1 \d+ [^]*?\r\n\r\n/).slice(1);
+    const expected = [large, '5\r\nroute\r\n0\r\n\r\n', document, large];
+    expect(bodies.map((body) => body.length)).toEqual(expected.map((body) => body.length));
+    expect(bodies.every((body, index) => body === expected[index])).toBe(true);
+  });
+
+  it('leaves it to Node to put head and body together where Node keeps the head elsewhere', () => {
+    const ends: unknown[][] = [];
+    const response = {
+      writeHead: () => response,
+      end: (...values: unknown[]) => void ends.push(values),
+    };
+    const request = { method: 'GET', url: '/state/lamp', rawHeaders: [] };
+    const ahead = quickGets('state', () => lamp);
+    expect(ahead(request as unknown as IncomingMessage, response as unknown as ServerResponse)).toBe(true);
+    expect(ends).toEqual([[lamp.bytes, 'latin1']]);
   });
 
   it.each([
