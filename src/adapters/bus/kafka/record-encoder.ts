@@ -19,8 +19,8 @@ export function bodySize(parts: RecordParts, offsetDelta: number, timestampDelta
 }
 
 /** The bytes of a record's key, value and headers, with their lengths. */
-export function partsBytes({ key, value, headers }: RecordParts): number {
-  let size = sizedBytes(lengthOf(key)) + sizedBytes(lengthOf(value));
+export function partsBytes({ key, value, headers, valueBytes }: RecordParts): number {
+  let size = sizedBytes(lengthOf(key)) + sizedBytes(valueBytes ?? lengthOf(value));
   let count = 0;
   for (const name in headers) {
     const header = headers[name];
@@ -40,7 +40,7 @@ export function partsBytes({ key, value, headers }: RecordParts): number {
 export function writeRecord(
   buf: Buffer,
   start: number,
-  { key, value, headers }: RecordParts,
+  { key, value, headers, valueBytes }: RecordParts,
   offsetDelta: number,
   timestampDelta: number,
   body: number,
@@ -50,7 +50,7 @@ export function writeRecord(
   at = writeVarLong(buf, at, timestampDelta);
   at = writeVarInt(buf, at, offsetDelta);
   at = writeBytes(buf, at, key);
-  at = writeBytes(buf, at, value);
+  at = writeBytes(buf, at, value, valueBytes);
   let count = 0;
   for (const name in headers) {
     const header = headers[name];
@@ -68,8 +68,8 @@ export function writeRecord(
   return at;
 }
 
-/** −1 stands for null. */
-function lengthOf(bytes: Bytes): number {
+/** In UTF-8; −1 stands for null. */
+export function lengthOf(bytes: Bytes): number {
   if (bytes === null || bytes === undefined) return -1;
   return typeof bytes === 'string' ? textBytes(bytes) : bytes.length;
 }
@@ -141,12 +141,13 @@ function zigZag64(value: number): bigint {
   return BigInt.asUintN(64, (big << 1n) ^ (big >> 63n));
 }
 
-function writeBytes(buf: Buffer, start: number, bytes: Bytes): number {
+/** @param known how many bytes they are, where that was counted already */
+function writeBytes(buf: Buffer, start: number, bytes: Bytes, known?: number): number {
   if (typeof bytes === 'string' && bytes.length <= SHORT_LENGTH) {
     const end = writeShort(buf, start, bytes);
     if (end > 0) return end;
   }
-  const length = lengthOf(bytes);
+  const length = known ?? lengthOf(bytes);
   const at = writeVarInt(buf, start, length);
   if (length < 0 || bytes === null || bytes === undefined) return at;
   // One byte for each character: ASCII, which is copied in two thirds of the time.

@@ -1,6 +1,6 @@
 import type { Message } from 'kafkajs';
 import type { RecordParts } from './kafkajs-internals.js';
-import { partsBytes, textBytes } from './record-encoder.js';
+import { lengthOf, partsBytes, textBytes } from './record-encoder.js';
 
 /** A message with where it goes. */
 export interface Addressed {
@@ -16,7 +16,8 @@ export interface Addressed {
 const RECORD_OVERHEAD_BYTES = 32;
 
 /** Notes the message's size in it, so that who sends it need not count again. It is not to be changed afterwards. */
-export function measured(message: Message & { partsBytes?: number }): Message {
+export function measured(message: Message & { partsBytes?: number; valueBytes?: number }): Message {
+  message.valueBytes = lengthOf(message.value);
   message.partsBytes = partsBytes(message);
   return message;
 }
