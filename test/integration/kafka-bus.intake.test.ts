@@ -16,13 +16,19 @@ import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.js';
 import { expelMembers } from '../support/group-members.js';
 import { kafkaClient } from '../support/kafka-run.js';
 import { describeWithKafka, describeWithKafkaStarter } from '../support/kafka.js';
+import { consumerGroupPrototype } from '../../src/adapters/bus/kafka/kafkajs-internals.js';
 import { settled } from '../../src/adapters/bus/kafka/settled.js';
 import { Bench, range, valuesOf } from './kafka-bus.support.js';
 
+const { createErrorFromCode } = createRequire(import.meta.url)('kafkajs/src/protocol/error') as {
+  createErrorFromCode: (code: number) => Error;
+};
+const REBALANCE_IN_PROGRESS = 27;
 const { prototype: brokerPrototype } = createRequire(import.meta.url)('kafkajs/src/broker') as {
   prototype: {
     syncGroup: (asked: { readonly groupId: string; readonly memberId: string }) => Promise<unknown>;
     offsetCommit: (asked: { readonly groupId: string }) => Promise<unknown>;
+    heartbeat: (asked: { readonly groupId: string }) => Promise<unknown>;
   };
 };
 
@@ -193,6 +199,56 @@ describeWithKafka('The intake of the Kafka bus', (brokers) => {
       brokerPrototype.offsetCommit = commit;
     }
     await until(async () => (await bench.committed()).filter(({ offset }) => offset === '1').length === 2);
+  });
+
+  it('begins no other partition where it has heard meanwhile that the group rebalances', async () => {
+    const gate = signal();
+    const began: string[] = [];
+    const bus = await bench.connected();
+    const producer = await bench.producer();
+    const channels = ['update', 'delete'] as const;
+    await producer.sendBatch({
+      topicMessages: channels.map((channel) => ({
+        topic: `${bench.prefix}.${channel}`,
+        messages: [0, 1].map((partition) => ({ key: 'lamp', value: '{}', partition })),
+      })),
+    });
+    let isRebalancing = false;
+    let refused = 0;
+    const { heartbeat } = brokerPrototype;
+    brokerPrototype.heartbeat = async function (asked) {
+      if (asked.groupId !== bench.prefix || !isRebalancing) return heartbeat.call(this, asked);
+      refused++;
+      throw createErrorFromCode(REBALANCE_IN_PROGRESS);
+    };
+    try {
+      const handle: BatchHandler = async ({ channel, messages: [first] }) => {
+        began.push(`${channel}[${first?.position.partition}]`);
+        await gate.promise;
+      };
+      await bus.consume(new Map(channels.map((channel) => [channel, handle])));
+      await until(() => began.length === 2);
+      isRebalancing = true;
+      // The signs of life of those that are at work.
+      await until(() => refused > 0);
+      const isJoined = signal();
+      const join = consumerGroupPrototype.joinAndSync;
+      consumerGroupPrototype.joinAndSync = async function () {
+        isRebalancing = false;
+        expect(began).toHaveLength(2);
+        isJoined.resolve();
+        await join.call(this);
+      };
+      try {
+        gate.resolve();
+        await isJoined.promise;
+      } finally {
+        consumerGroupPrototype.joinAndSync = join;
+      }
+      await until(() => new Set(began).size === 4);
+    } finally {
+      brokerPrototype.heartbeat = heartbeat;
+    }
   });
 
   it('commits each unit of work, not only the end of what was fetched', async () => {

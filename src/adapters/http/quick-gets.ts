@@ -48,8 +48,8 @@ export function quickGets(prefix: string, read: (deviceId: string) => ReadyReadi
 }
 
 /**
- * Ends an answer whose head is written, in one write. Node puts a body into a list of pieces of its own, with an empty one
- * behind it, and has them gathered for each answer: a tenth of all that it costs.
+ * Ends an answer whose head is written, in one plain write. Node would hold it back until an empty piece stands behind it,
+ * and have the two gathered, which costs a seventh of the answer.
  */
 function endWith(response: ServerResponse & { _header?: string | null }, bytes: string): void {
   if (typeof response._header !== 'string') {

@@ -176,18 +176,21 @@ export class Oracle {
     const device = this.device(command.key ?? '');
     const commit = this.commitOf(sent);
     if (commit === undefined) return this.checkUnchanged(sent, device, channel, text);
-    if (this.rules.hasRivals && this.isUnchanged(sent, device, text)) {
-      // The other group has recorded it, on another state: as with refusals, both are told.
-      sent.wasUnchanged = true;
-      return;
-    }
     const expected = channel.endsWith('.accepted')
       ? commit.accepted
       : channel === 'update.delta'
         ? commit.delta
         : commit.documents;
+    const isExpected = expected !== undefined && equal(JSON.parse(text) as Json, expected);
+    if (!isExpected && channel !== 'update.documents' && this.rules.hasRivals) {
+      // The other group has recorded it, on a later state: as with refusals, both are told.
+      if (this.isUnchanged(sent, device, text, commit.index)) {
+        sent.wasUnchanged = true;
+        return;
+      }
+    }
     if (expected === undefined) throw new BrokenPromise('outputs', `${channel} of ${sent.id} is not due`);
-    if (!equal(JSON.parse(text) as Json, expected)) {
+    if (!isExpected) {
       throw new BrokenPromise(
         'outputs',
         `${channel} of ${sent.id} is ${text}, not ${JSON.stringify(expected)}`,
@@ -233,11 +236,16 @@ export class Oracle {
     sent.wasUnchanged = true;
   }
 
-  /** Whether it changed nothing at a time at which it may have been decided, and the answer is of then. */
-  private isUnchanged(sent: Sent, device: DeviceOracle, text: string): boolean {
+  /**
+   * Whether it changed nothing at a time at which it may have been decided, and the answer is of then.
+   *
+   * @param last after how many commands of its device it may have been decided at the latest
+   */
+  private isUnchanged(sent: Sent, device: DeviceOracle, text: string, last = Infinity): boolean {
     const document = JSON.parse(text) as { version: number } | null;
     return this.window(sent, device).some(
       (index) =>
+        index <= last &&
         device.verdictAfter(index, sent.command) === 'unchanged' &&
         device.shadows[index]?.version === document?.version,
     );

@@ -1,6 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { type Cluster } from 'kafkajs';
 import { Positions } from '../../../src/adapters/bus/kafka/positions.js';
+import { deferred } from '../../../src/application/timing.js';
 import { TopicLives } from '../../../src/adapters/bus/kafka/topic-lives.js';
 
 describe('The lives of topics', () => {
@@ -39,21 +40,56 @@ describe('The lives of topics', () => {
     const clock = jest.spyOn(Date, 'now').mockImplementation(() => now);
     try {
       let looks = 0;
+      const answer = deferred<void>();
       const lives = new TopicLives(['update'], new Positions());
       const cluster = {
         refreshMetadata: async () => {
-          if (looks++ === 0) lives.fetched();
+          looks++;
+          await answer.promise;
         },
         findTopicPartitionMetadata: () => [],
       };
       lives.watch(cluster as unknown as Cluster);
-      await lives.areCurrent();
+      lives.fetched();
+      const first = lives.areCurrent();
+      lives.fetched();
+      const second = lives.areCurrent();
+      // Asked at 1000, answered now.
       now += 24;
-      await lives.areCurrent();
-      expect(looks).toBe(1);
+      answer.resolve();
+      expect([await first, await second, looks]).toEqual([true, true, 1]);
       now += 1;
-      await lives.areCurrent();
-      expect(looks).toBe(2);
+      expect([await lives.areCurrent(), looks]).toEqual([true, 2]);
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
+  it('are looked at once more where the look that is under way is older than the fetch', async () => {
+    let now = 1_000;
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now);
+    try {
+      const answers = [deferred<void>(), deferred<void>()];
+      let looks = 0;
+      const lives = new TopicLives(['update'], new Positions());
+      const cluster = {
+        refreshMetadata: () => answers[looks++]?.promise,
+        findTopicPartitionMetadata: () => [],
+      };
+      lives.watch(cluster as unknown as Cluster);
+      lives.fetched();
+      const first = lives.areCurrent();
+      now += 1_000;
+      lives.fetched();
+      let isKnown = false;
+      const second = lives.areCurrent().then(() => (isKnown = true));
+      answers[0]?.resolve();
+      await first;
+      await new Promise((resolve) => setImmediate(resolve));
+      expect([isKnown, looks]).toEqual([false, 2]);
+      answers[1]?.resolve();
+      await second;
+      expect([isKnown, looks]).toEqual([true, 2]);
     } finally {
       clock.mockRestore();
     }

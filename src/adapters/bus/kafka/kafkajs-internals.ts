@@ -138,8 +138,9 @@ export interface RecordParts {
   readonly headers?: Readonly<
     Record<string, Buffer | string | readonly (Buffer | string)[] | null | undefined>
   >;
-  /** What all of that takes in a record, and the value's own bytes, where they were counted already; −1: there is no value. */
+  /** What all of that takes in a record, where it was counted already. */
   readonly partsBytes?: number;
+  /** The value's own bytes, where they were; −1: there is no value. */
   readonly valueBytes?: number;
 }
 

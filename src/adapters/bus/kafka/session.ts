@@ -24,8 +24,8 @@ import type { TopicNames } from './topic-names.js';
 const METADATA_MAX_AGE_MS = 60_000;
 /** While the outputs of one partition's unit are on the way, that of another one is decided. */
 const PARTITIONS_AT_ONCE = 2;
-/** Beyond those, since the coordinator takes its time: Kafka 4 gathers commits for 5 ms. */
-const COMMITS_AT_ONCE = 2;
+/** They come in where another only commits, for which the coordinator takes its time: Kafka 4 gathers commits for 5 ms. */
+const PARTITIONS_WAITING = 2;
 const WATCH_MS = 5_000;
 const CRASH_FOLLOWS_MS = 2_000;
 /** After how long without an answer the broker counts as away: a fetch, or amid work a heartbeat, is answered sooner. */
@@ -161,7 +161,7 @@ export class Session {
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
-      partitionsConsumedConcurrently: PARTITIONS_AT_ONCE + COMMITS_AT_ONCE,
+      partitionsConsumedConcurrently: PARTITIONS_AT_ONCE + PARTITIONS_WAITING,
       eachBatch: (payload) => this.onBatch(payload),
     });
   }
@@ -340,12 +340,12 @@ export class Session {
       for (const unit of splitIntoUnits(messages, options)) {
         if (!isHeld() || this.stopping.signal.aborted) return;
         offset = unit[0].position.offset;
-        // Many short units send no sign of life by themselves, and would not hear that the group rebalances.
-        await payload.heartbeat();
         const isDone = await this.atWork(async () => {
-          // Since then another partition may have been at work for long.
-          if (this.stopping.signal.aborted || payload.isStale()) return false;
-          return isHeld() && (await this.areLivesCurrent()) && (await deliver(handler, unit, context));
+          // Other partitions may have been at work for long; and many short units send no sign of life by themselves, and
+          // would not hear that the group rebalances.
+          await payload.heartbeat();
+          if (this.stopping.signal.aborted || payload.isStale() || !isHeld()) return false;
+          return (await this.areLivesCurrent()) && (await deliver(handler, unit, context));
         });
         if (!isDone) return;
         const last = unit[unit.length - 1] ?? unit[0];

@@ -18,6 +18,7 @@ export class TopicLives {
   private fetches = 0;
   /** How many fetches had been answered when the topics were last looked at. */
   private checkedFetches = -1;
+  private look: Promise<boolean> | undefined;
 
   constructor(
     private readonly topics: readonly string[],
@@ -36,18 +37,33 @@ export class TopicLives {
 
   /** False when a topic was made anew since its partitions were placed. Rejects when one is missing. */
   async areCurrent(): Promise<boolean> {
-    const { cluster } = this;
-    const askedMs = Date.now();
     const { fetches } = this;
-    if (cluster === undefined || askedMs - this.checkedMs < FRESH_MS) return true;
-    // A look after the last fetch is good for all that it brought.
-    if (this.checkedFetches === fetches) return true;
+    while (!this.isKnownSince(fetches)) {
+      // One that is under way may have been asked for before the fetch was answered: then another follows.
+      this.look ??= this.lookNow().finally(() => (this.look = undefined));
+      if (!(await this.look)) return false;
+    }
+    return true;
+  }
+
+  private isKnownSince(fetches: number): boolean {
+    if (this.cluster === undefined || this.checkedFetches >= fetches) return true;
+    return Date.now() - this.checkedMs < FRESH_MS;
+  }
+
+  private async lookNow(): Promise<boolean> {
+    const { cluster, fetches } = this;
+    if (cluster === undefined) return true;
+    const askedMs = Date.now();
     await cluster.refreshMetadata();
-    // As old as the question: the answer may have waited for its turn here.
-    this.checkedMs = askedMs;
-    this.checkedFetches = fetches;
-    return this.topics.every((topic) =>
+    const areSame = this.topics.every((topic) =>
       this.positions.isSameLife(topic, topicIdOf(cluster.findTopicPartitionMetadata(topic))),
     );
+    if (areSame) {
+      // As old as the question: the answer may have waited for its turn here.
+      this.checkedMs = askedMs;
+      this.checkedFetches = fetches;
+    }
+    return areSame;
   }
 }
