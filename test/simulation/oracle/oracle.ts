@@ -182,12 +182,11 @@ export class Oracle {
         ? commit.delta
         : commit.documents;
     const isExpected = expected !== undefined && equal(JSON.parse(text) as Json, expected);
-    if (!isExpected && channel !== 'update.documents' && this.rules.hasRivals) {
+    const mayBeOfRival = this.rules.hasRivals && channel !== 'update.documents';
+    if (!isExpected && mayBeOfRival && this.isUnchanged(sent, device, text, commit.index)) {
       // The other group has recorded it, on a later state: as with refusals, both are told.
-      if (this.isUnchanged(sent, device, text, commit.index)) {
-        sent.wasUnchanged = true;
-        return;
-      }
+      sent.wasUnchanged = true;
+      return;
     }
     if (expected === undefined) throw new BrokenPromise('outputs', `${channel} of ${sent.id} is not due`);
     if (!isExpected) {
@@ -318,8 +317,7 @@ export class Oracle {
       if (this.isOfRivals(other)) continue;
       if ((other.offsets.at(-1) ?? Infinity) < firstOffset) first = Math.max(first, index + 1);
       // Of two groups on one store one may have recorded later commands before the other comes to this one.
-      else if (this.rules.hasRivals) continue;
-      else if ((other.offsets[0] ?? -1) > lastOffset) last = Math.min(last, index);
+      else if (!this.rules.hasRivals && (other.offsets[0] ?? -1) > lastOffset) last = Math.min(last, index);
     }
     return Array.from({ length: Math.max(0, last - first + 1) }, (_, step) => first + step);
   }

@@ -75,7 +75,7 @@ export function lengthOf(bytes: Bytes): number {
 }
 
 /** The bytes of a text in UTF-8. */
-export function textBytes(text: string): number {
+function textBytes(text: string): number {
   const { length } = text;
   return length <= SHORT_LENGTH && isAscii(text) ? length : Buffer.byteLength(text);
 }

@@ -1,6 +1,6 @@
 import type { Message } from 'kafkajs';
 import type { RecordParts } from './kafkajs-internals.js';
-import { lengthOf, partsBytes, textBytes } from './record-encoder.js';
+import { lengthOf, partsBytes } from './record-encoder.js';
 
 /** A message with where it goes. */
 export interface Addressed {
@@ -29,8 +29,7 @@ export function recordBytes(message: Message): number {
 }
 
 export function sizeOf(part: Buffer | string | null | undefined): number {
-  if (part === null || part === undefined) return 0;
-  return typeof part === 'string' ? textBytes(part) : part.length;
+  return Math.max(0, lengthOf(part));
 }
 
 export interface RequestLimits {

@@ -37,23 +37,22 @@ export class TopicLives {
 
   /** False when a topic was made anew since its partitions were placed. Rejects when one is missing. */
   async areCurrent(): Promise<boolean> {
-    const { fetches } = this;
+    const { cluster, fetches } = this;
+    if (cluster === undefined) return true;
     while (!this.isKnownSince(fetches)) {
       // One that is under way may have been asked for before the fetch was answered: then another follows.
-      this.look ??= this.lookNow().finally(() => (this.look = undefined));
+      this.look ??= this.lookNow(cluster).finally(() => (this.look = undefined));
       if (!(await this.look)) return false;
     }
     return true;
   }
 
   private isKnownSince(fetches: number): boolean {
-    if (this.cluster === undefined || this.checkedFetches >= fetches) return true;
-    return Date.now() - this.checkedMs < FRESH_MS;
+    return this.checkedFetches >= fetches || Date.now() - this.checkedMs < FRESH_MS;
   }
 
-  private async lookNow(): Promise<boolean> {
-    const { cluster, fetches } = this;
-    if (cluster === undefined) return true;
+  private async lookNow(cluster: Cluster): Promise<boolean> {
+    const { fetches } = this;
     const askedMs = Date.now();
     await cluster.refreshMetadata();
     const areSame = this.topics.every((topic) =>
